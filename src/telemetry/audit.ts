@@ -1,0 +1,125 @@
+/**
+ * The audit trail (decisions.md, section 8): two JSON lines for each removal, written before anything goes on, and a
+ * copy of both in a Redis stream, which nothing waits for. When they are written: `pipeline.ts`. How: `write-line.ts` on
+ * Node, `console.log` on Workers.
+ */
+import type { Audit, AuditEntry } from '../pipeline.ts';
+import type { Scope } from '../scope.ts';
+import type { Log } from './log.ts';
+import type { Meter } from './meter.ts';
+
+export interface AuditOptions {
+  /** Writes the line, given without its end, before it returns; throws where it cannot. */
+  readonly writeLine: (line: string) => void;
+  /** Wall clock: milliseconds since the epoch. */
+  readonly nowMs: () => number;
+  /** Whether there is a Redis to copy the lines to. */
+  readonly hasCopy: boolean;
+  readonly log: Log;
+  readonly meter: Meter;
+}
+
+const STREAM = 'holdover:audit';
+
+/** About this many lines are kept: a bound for Redis' memory (some 40 MB), not an archive. */
+const STREAM_MAX_LINES = 100_000;
+
+/** One per process or isolate; what it returns, one per scope. */
+export function createAudit(options: AuditOptions): (scope: Scope) => Audit {
+  const { writeLine, nowMs, hasCopy } = options;
+  const copier = createCopier(options);
+  return (scope) => {
+    const copy = hasCopy ? copier(scope) : () => undefined;
+    return {
+      intent(entry) {
+        const line = JSON.stringify(toFields('intent', entry, nowMs()));
+        writeLine(line);
+        attempt(() => copy(line));
+      },
+      outcome(entry, outcome) {
+        // Not `{...a, ...}`: V8 makes that a slow object, and its JSON costs four times as much.
+        const fields = Object.assign(toFields('outcome', entry, nowMs()), {
+          outcome: outcome.outcome,
+          backend_status: outcome.backendStatus ?? null,
+          backend_request_id: outcome.backendRequestId ?? null,
+          tries: outcome.tries,
+        });
+        const line = JSON.stringify(fields);
+        // The removal has happened, or may have: neither may keep its answer from the client, nor one the other from its work.
+        attempt(() => writeLine(line));
+        attempt(() => copy(line));
+      },
+    };
+  };
+
+  function attempt(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      options.log.error('an audit line was not written', { reason: toReason(error) });
+    }
+  }
+}
+
+/** Every field is always there, so that a line can be read by position and by name; `null` where nothing is known. */
+function toFields(audit: 'intent' | 'outcome', entry: AuditEntry, atMs: number) {
+  return {
+    audit,
+    at: new Date(atMs).toISOString(),
+    request_id: entry.requestId,
+    caller: entry.caller,
+    client_id: entry.clientId ?? null,
+    organization: entry.organization,
+    user: entry.user,
+    backend_user: entry.backendUser,
+    ip: entry.ip,
+  };
+}
+
+/** How long lines are gathered for one command: two commands for each removal cost more than all that decides about it. */
+const GATHER_MS = 20;
+
+/** KEYS: the stream. ARGV: its bound, then the lines. */
+const APPEND = `
+for line = 2, #ARGV do redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'line', ARGV[line]) end
+`;
+
+/** Takes a line for the copy. A copy that fails is counted line by line, and said once until one succeeds. */
+function createCopier({ log, meter }: AuditOptions): (scope: Scope) => (line: string) => void {
+  let isFailing = false;
+  const send = async (scope: Scope, lines: readonly string[]) => {
+    try {
+      await scope.redis().eval(APPEND, 1, STREAM, STREAM_MAX_LINES, ...lines);
+      if (isFailing) log.info('audit lines are copied to Redis again');
+      isFailing = false;
+    } catch (error) {
+      for (const _ of lines) meter.auditCopyFailed();
+      if (!isFailing) log.warn('audit lines are not copied to Redis', { reason: toReason(error) });
+      isFailing = true;
+    }
+  };
+  return (scope) => {
+    let gathered: string[] = [];
+    return (line) => {
+      gathered.push(line);
+      if (gathered.length > 1) return;
+      const sent = sleep(GATHER_MS).then(() => {
+        const lines = gathered;
+        gathered = [];
+        return send(scope, lines);
+      });
+      scope.waitUntil(sent);
+    };
+  };
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}
+
+/** Redis' and the system's messages hold no value of ours. */
+function toReason(error: unknown): string {
+  return error instanceof Error ? error.message : 'not an Error';
+}

@@ -1,0 +1,146 @@
+/**
+ * What Prometheus may read (Node only). Every series has a bounded set of labels, none of which a client without a valid
+ * token can choose. The children of a metric are looked up by a string that exists already, so that counting a request
+ * makes no label object.
+ * Which counts there are: `meter.ts`, and `observeRequest` below.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { BreakerState } from '../breaker.ts';
+import type { Meter } from './meter.ts';
+import { type Ending, type RequestRecord, STEP_NAMES } from './request-log.ts';
+
+export interface Metrics extends Meter {
+  observeRequest(record: RequestRecord, ending: Ending): void;
+  /** Prometheus text, with its Content-Type. */
+  render(): Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+/** From a denied caller (well under a millisecond) to BACKEND_TIMEOUT_MS's default and a bit. */
+const BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** More kinds of clients than an operator would chase by name; whoever comes later counts as `other`. */
+const CLIENTS_MAX = 100;
+
+/** A client can be as many kinds as it likes, so one without a valid token is none of them. */
+const UNVERIFIED = 'unverified';
+
+const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, 'half-open': 1, open: 2 };
+
+/** `droppedCount`: lines that standard output did not take (`LineWriter`). */
+export function createMetrics(droppedCount: () => number): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+
+  const requests = new Counter({
+    name: 'holdover_requests_total',
+    help: 'Requests by operation, outcome and class of status.',
+    labelNames: ['operation', 'outcome', 'status'],
+    registers,
+  });
+  const clients = new Counter({
+    name: 'holdover_requests_by_client_total',
+    help: `Requests of callers with a valid token, by product of User-Agent: the first ${CLIENTS_MAX}, then "other".`,
+    labelNames: ['client'],
+    registers,
+  });
+  const durations = new Histogram({
+    name: 'holdover_request_duration_seconds',
+    help: 'Time from request to answer.',
+    labelNames: ['operation'],
+    buckets: BUCKETS_SECONDS,
+    registers,
+  });
+  const steps = new Histogram({
+    name: 'holdover_step_duration_seconds',
+    help: 'Time a request spent in a step, where the step ran.',
+    labelNames: ['step'],
+    buckets: BUCKETS_SECONDS,
+    registers,
+  });
+  const lookups = new Counter({
+    name: 'holdover_cache_lookups_total',
+    help: 'Look-ups by cache and result, hit or miss.',
+    labelNames: ['cache', 'result'],
+    registers,
+  });
+  const decisions = new Counter({
+    name: 'holdover_limit_decisions_total',
+    help: 'Limits decided, by who decided: redis, or while it does not answer what RATE_LIMIT_ON_FAILURE says.',
+    labelNames: ['mode'],
+    registers,
+  });
+  const breakers = new Gauge({
+    name: 'holdover_breaker_state',
+    help: 'State of a circuit breaker: 0 closed, 1 half-open, 2 open.',
+    labelNames: ['breaker'],
+    registers,
+  });
+  const stale = new Counter({
+    name: 'holdover_stale_serves_total',
+    help: 'Answers from what a source said before, because asking it again failed.',
+    labelNames: ['source'],
+    registers,
+  });
+  const copyFailures = new Counter({
+    name: 'holdover_audit_copy_failures_total',
+    help: 'Audit lines whose copy did not reach Redis.',
+    registers,
+  });
+  new Counter({
+    name: 'holdover_output_dropped_total',
+    help: 'Lines that standard output did not take.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(droppedCount());
+    },
+  });
+
+  const requestsOf = children(requests);
+  const clientsOf = children(clients);
+  const durationsOf = children(durations);
+  const lookupsOf = children(lookups);
+  const decisionsOf = children(decisions);
+  const stepChildren = STEP_NAMES.map((name) => ({ name, child: steps.labels(name) }));
+  const clientNames = new Set<string>([UNVERIFIED]);
+
+  function toClient(record: RequestRecord, { product }: Ending): string {
+    if (record.caller === undefined) return UNVERIFIED;
+    const name = product?.split('/', 1)[0] ?? 'none';
+    if (clientNames.size <= CLIENTS_MAX) clientNames.add(name);
+    return clientNames.has(name) ? name : 'other';
+  }
+
+  return {
+    observeRequest(record, ending) {
+      const operation = record.operation ?? 'none';
+      requestsOf(`${operation} ${ending.outcome} ${Math.trunc(ending.status / 100)}xx`).inc();
+      clientsOf(toClient(record, ending)).inc();
+      durationsOf(operation).observe(ending.durationMs / 1000);
+      for (const { name, child } of stepChildren) {
+        const ms = record.stepMs(name);
+        if (ms > 0) child.observe(ms / 1000);
+      }
+    },
+    cache: (name, isHit) => lookupsOf(isHit ? `${name} hit` : `${name} miss`).inc(),
+    breaker: (name, state) => breakers.labels(name).set(BREAKER_VALUES[state]),
+    limiter: (mode) => decisionsOf(mode).inc(),
+    stale: (source) => stale.labels(source).inc(),
+    auditCopyFailed: () => copyFailures.inc(),
+    render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+}
+
+/** Children by the values of their labels, joined with a space: no value of ours holds one. */
+function children<Child>(metric: { labels(...values: string[]): Child }): (values: string) => Child {
+  const known = new Map<string, Child>();
+  return (values) => {
+    let child = known.get(values);
+    if (child === undefined) {
+      child = metric.labels(...values.split(' '));
+      known.set(values, child);
+    }
+    return child;
+  };
+}
