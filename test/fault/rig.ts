@@ -43,7 +43,7 @@ export function toEnvironment(backend: MemberBackend, env: Readonly<Record<strin
     BACKEND_CREDENTIALS: backend.credentials,
     BACKEND_TIMEOUT_MS: `${BACKEND_TIMEOUT_MS}`,
     REDIS_TIMEOUT_MS: `${REDIS_TIMEOUT_MS}`,
-    RATE_LIMIT: '1000/1h',
+    RATE_LIMIT: '100000/1h',
     ...env,
   };
 }
