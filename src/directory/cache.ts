@@ -1,14 +1,16 @@
 /**
- * The directory as the pipeline asks it: a source (`source.ts`) read through two bounded caches (`read-through.ts`). One
+ * The directory as the pipeline asks it: a source (`source.ts`) read through bounded caches (`read-through.ts`). One
  * for each process or isolate; each scope asks through its own view.
  */
 import { Breaker, type BreakerState } from '../breaker.ts';
+import { fail, type Result, succeed } from '../failure.ts';
 import type { Directory, Organization } from '../policy/organization.ts';
 import type { Scope } from '../scope.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Meter } from '../telemetry/meter.ts';
-import { ReadThrough, type SourceGate } from './read-through.ts';
+import { ReadThrough, type SourceGate, toUnavailable } from './read-through.ts';
 import type { DirectorySource } from './source.ts';
+import type { FindBackendUser } from './users.ts';
 
 export interface CachedDirectoryOptions {
   readonly source: DirectorySource;
@@ -51,19 +53,42 @@ export function createDirectory(options: CachedDirectoryOptions): CachedDirector
     maxBytes: MAX_ORGANIZATION_BYTES,
     toBytes: (_guid, { managers }) => ORGANIZATION_BYTES + managers.size * MANAGER_BYTES,
   });
+  const toUnknown = (user: string) => ({ kind: 'user-unknown', user }) as const;
   const users = new ReadThrough<string>({
     ...common,
     name: 'users',
     load: (legacyUser, scope) => source.backendUser(legacyUser, scope),
-    toUnknown: (user) => ({ kind: 'user-unknown', user }),
+    toUnknown,
     maxEntries: MAX_USERS,
     maxBytes: MAX_USER_BYTES,
     toBytes: (legacyUser) => USER_BYTES + legacyUser.length,
   });
+  // A user is removed once, so that a look-up of each would be a round trip for each removal.
+  const allUsers = new ReadThrough<FindBackendUser | 'too-many'>({
+    ...common,
+    name: 'users',
+    load: (_all, scope) => source.allUsers(scope),
+    toUnknown,
+    maxEntries: 1,
+    maxBytes: MAX_USER_BYTES,
+    toBytes: () => 1,
+  });
+  const findBackendUser = async (legacyUser: string, scope: Scope): Promise<Result<string>> => {
+    if (source.mapsTooMany()) return users.find(legacyUser, scope);
+    const failuresBefore = gate.failures;
+    const all = await allUsers.find('all', scope);
+    if (!all.ok) return all;
+    const found = all.value === 'too-many' ? undefined : all.value(legacyUser);
+    if (found !== undefined) return succeed(found);
+    // They are from before the source failed just now: nobody waits for it twice, nor is called unknown by them.
+    if (gate.failures !== failuresBefore) return fail(toUnavailable(`${gate.failure}`));
+    // Whoever has just been added is found as soon as an organization would be.
+    return users.find(legacyUser, scope);
+  };
   return {
     forScope: (scope) => ({
       findOrganization: (guid) => organizations.find(guid, scope),
-      findBackendUser: (legacyUser) => users.find(legacyUser, scope),
+      findBackendUser: (legacyUser) => findBackendUser(legacyUser, scope),
     }),
     async warmUp(scope) {
       if (!gate.tryPass()) return;
@@ -111,6 +136,8 @@ class LoggedGate implements SourceGate {
   #isReported = false;
   answeredAtMs: number | undefined;
   failure: string | undefined;
+  /** How often it has failed. */
+  failures = 0;
 
   constructor(monotonicMs: () => number, log: Log) {
     this.#monotonicMs = monotonicMs;
@@ -131,6 +158,7 @@ class LoggedGate implements SourceGate {
 
   failed(reason: string): void {
     this.failure = reason;
+    this.failures += 1;
     this.#breaker.failed();
   }
 

@@ -4,7 +4,7 @@ import type { Log } from '../telemetry/log.ts';
 import { openWatchedFile } from '../watched-file.ts';
 import { parseDirectory } from './contents.ts';
 import type { DirectorySource } from './source.ts';
-import { decideBackendUser, toReservedIds } from './users.ts';
+import { createFindBackendUser, toReservedIds } from './users.ts';
 
 export interface FileDirectoryOptions {
   readonly path: string;
@@ -20,7 +20,9 @@ export async function openFileDirectory(options: FileDirectoryOptions): Promise<
   const parse = (text: string) => {
     const parsed = parseDirectory(text);
     if (!parsed.ok) return parsed;
-    return { ok: true as const, value: { ...parsed.value, reserved: toReservedIds(parsed.value.users) } };
+    const { users, unmappedUsers } = parsed.value;
+    const findBackendUser = createFindBackendUser(users, toReservedIds(users), unmappedUsers);
+    return { ok: true as const, value: { ...parsed.value, findBackendUser } };
   };
   const opened = await openWatchedFile({ ...options, parse });
   if (!opened.ok) return opened;
@@ -29,12 +31,9 @@ export async function openFileDirectory(options: FileDirectoryOptions): Promise<
     ok: true,
     value: {
       organization: async (guid) => ({ value: current().organizations.get(guid), version: version() }),
-      async backendUser(legacyUser) {
-        const { users, unmappedUsers, reserved } = current();
-        const isReserved = reserved.has(legacyUser.toLowerCase());
-        const value = decideBackendUser({ legacyUser, mapped: users.get(legacyUser), unmappedUsers, isReserved });
-        return { value, version: version() };
-      },
+      backendUser: async (legacyUser) => ({ value: current().findBackendUser(legacyUser), version: version() }),
+      allUsers: async () => ({ value: current().findBackendUser, version: version() }),
+      mapsTooMany: () => false,
       async describe() {
         const { organizations, users } = current();
         return { version: version(), organizations: organizations.size, users: users.size };

@@ -174,6 +174,6 @@ export class ReadThrough<Value> {
   }
 }
 
-function toUnavailable(reason: string): Failure {
+export function toUnavailable(reason: string): Failure {
   return { kind: 'unavailable', dependency: 'directory', reason };
 }

@@ -4,12 +4,17 @@
  */
 import type { Organization } from '../policy/organization.ts';
 import type { Scope } from '../scope.ts';
+import type { FindBackendUser } from './users.ts';
 
 /** Every method rejects with a `DirectoryUnavailable`, and with nothing else. Each call ends by itself, in time. */
 export interface DirectorySource {
   organization(guid: string, scope: Scope): Promise<Found<Organization>>;
   /** The backend's id of a user, as `users.ts` decides. */
   backendUser(legacyUser: string, scope: Scope): Promise<Found<string>>;
+  /** The same for all users at once, where the source can give them so. */
+  allUsers(scope: Scope): Promise<Found<FindBackendUser | 'too-many'>>;
+  /** Whether the source, when it was last asked, had more users than `allUsers` gives. */
+  mapsTooMany(): boolean;
   describe(scope: Scope): Promise<DirectoryDescription>;
   /** Version of the directory when the source was last asked, or of the file now; undefined before the first answer. */
   version(): string | undefined;

@@ -30,6 +30,21 @@ export function toReservedIds(users: ReadonlyMap<string, string>): Set<string> {
   return reserved;
 }
 
+/** The backend's id of a legacy user, a lower-case UUID; undefined where the user is unknown. */
+export type FindBackendUser = (legacyUser: string) => string | undefined;
+
+/** The rule over all users of one directory. `reserved`: `toReservedIds(users)`. */
+export function createFindBackendUser(
+  users: ReadonlyMap<string, string>,
+  reserved: ReadonlySet<string>,
+  unmappedUsers: UnmappedUsers,
+): FindBackendUser {
+  return (legacyUser) => {
+    const isReserved = reserved.has(legacyUser.toLowerCase());
+    return decideBackendUser({ legacyUser, mapped: users.get(legacyUser), unmappedUsers, isReserved });
+  };
+}
+
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
 export function isUuid(text: string): boolean {

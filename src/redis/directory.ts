@@ -6,7 +6,7 @@
 import * as v from 'valibot';
 import { parseRecord } from '../directory/record.ts';
 import { type DirectorySource, DirectoryUnavailable } from '../directory/source.ts';
-import { decideBackendUser, isUuid } from '../directory/users.ts';
+import { createFindBackendUser, decideBackendUser, isUuid } from '../directory/users.ts';
 import type { Scope } from '../scope.ts';
 
 export const DIRECTORY_PREFIX = 'holdover:directory:{1}:';
@@ -45,13 +45,13 @@ const marker = v.object({
 
 /** A Redis that answers nothing, has no marker, or lost a part of what the marker counts is unavailable, never "not found". */
 export function createRedisDirectory(): DirectorySource {
-  let lastVersion: string | undefined;
+  let lastSaid: Marker | undefined;
 
   const ask = async <Reply>(
     scope: Scope,
     script: string,
     schema: v.GenericSchema<unknown, Reply>,
-    ...args: string[]
+    ...args: (string | number)[]
   ) => {
     let reply: unknown;
     try {
@@ -64,7 +64,7 @@ export function createRedisDirectory(): DirectorySource {
     const parsed = v.safeParse(v.tuple([markerJson, schema]), reply);
     if (!parsed.success) throw new DirectoryUnavailable('source', 'Redis holds what no load of a directory writes');
     const [said, found] = parsed.output;
-    lastVersion = said.version;
+    lastSaid = said;
     return { said, found };
   };
 
@@ -91,6 +91,15 @@ export function createRedisDirectory(): DirectorySource {
       });
       return { value, version: said.version };
     },
+    async allUsers(scope) {
+      const { said, found } = await ask(scope, FIND_ALL_USERS, allUsersReply, MAX_HELD_USERS);
+      const [fields, reserved] = found;
+      const users = fields && toUsers(fields);
+      const isWhole = users?.size === said.users && reserved?.length === said.reserved;
+      // Where a part is lost or unusable, `backendUser` says for each user whether that matters.
+      if (!isWhole) return { value: 'too-many', version: said.version };
+      return { value: createFindBackendUser(users, new Set(reserved), said.unmapped_users), version: said.version };
+    },
     async describe(scope) {
       const { said, found } = await ask(scope, COUNT, countReply);
       for (const [index, part] of DIRECTORY_PARTS.entries()) {
@@ -98,7 +107,8 @@ export function createRedisDirectory(): DirectorySource {
       }
       return { version: said.version, organizations: said.organizations, users: said.users };
     },
-    version: () => lastVersion,
+    version: () => lastSaid?.version,
+    mapsTooMany: () => lastSaid !== undefined && lastSaid.users > MAX_HELD_USERS,
   };
 }
 
@@ -112,6 +122,8 @@ const markerJson = v.pipe(v.string(), v.parseJson(), marker);
 const text = v.nullable(v.string());
 const organizationReply = v.tuple([text, v.number()]);
 const userReply = v.tuple([text, v.number(), v.number(), v.number()]);
+const texts = v.nullable(v.array(v.string()));
+const allUsersReply = v.tuple([texts, texts]);
 const countReply = v.tuple([v.number(), v.number(), v.number()]);
 
 /** The key of a part of the version in force. Its name is not among the script's keys, but its slot is the marker's. */
@@ -129,7 +141,26 @@ const FIND_ORGANIZATION = toScript(`redis.call('HGET', organizations, ARGV[1]), 
 const FIND_USER = toScript(`redis.call('HGET', users, ARGV[1]), redis.call('HLEN', users),
   redis.call('SISMEMBER', reserved, ARGV[2]), redis.call('SCARD', reserved)`);
 
+/** Some 100 KB to be read by each process or isolate once in half a time to live. */
+const MAX_HELD_USERS = 1000;
+
+/** ARGV: the most users that are answered whole. Each of them may reserve two ids. */
+const IS_FEW = `redis.call('HLEN', users) <= tonumber(ARGV[1]) and redis.call('SCARD', reserved) <= 2 * tonumber(ARGV[1])`;
+const FIND_ALL_USERS = toScript(`${IS_FEW} and redis.call('HGETALL', users),
+  ${IS_FEW} and redis.call('SMEMBERS', reserved)`);
+
 const COUNT = toScript(`redis.call('HLEN', organizations), redis.call('HLEN', users), redis.call('SCARD', reserved)`);
+
+/** From fields and values in turn; undefined where one is no UUID. */
+function toUsers(fields: readonly string[]): Map<string, string> | undefined {
+  const users = new Map<string, string>();
+  for (let at = 0; at < fields.length; at += 2) {
+    const backendUser = fields[at + 1] as string;
+    if (!isUuid(backendUser)) return undefined;
+    users.set(fields[at] as string, backendUser.toLowerCase());
+  }
+  return users;
+}
 
 /** Validated again: who can write to this Redis is not only `load`. */
 function parseOrganization(json: string, guid: string) {

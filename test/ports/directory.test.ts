@@ -101,7 +101,12 @@ describe.each([
   afterEach(() => port.close());
 
   const findOrganization = async (guid: string) => (await port.source.organization(guid, port.scope)).value;
-  const findUser = async (legacyUser: string) => (await port.source.backendUser(legacyUser, port.scope)).value;
+  const findUser = async (legacyUser: string) => {
+    const one = (await port.source.backendUser(legacyUser, port.scope)).value;
+    const { value: findAny } = await port.source.allUsers(port.scope);
+    if (typeof findAny === 'function') expect(findAny(legacyUser), legacyUser).toBe(one);
+    return one;
+  };
 
   it('has the organization as it was written', async () => {
     expect(await findOrganization('g')).toEqual({
@@ -163,6 +168,18 @@ describe.each([
     expect(await findUser(MAPPED)).toBeUndefined();
   });
 
+  it('is read whole where few users are mapped, of the version that is in force', async () => {
+    const before = await port.source.allUsers(port.scope);
+    expect(before.version).toBe(port.source.version());
+    expect(before.value).toBeTypeOf('function');
+    await port.replace(sampleDirectory({ unmapped_users: 'same' }));
+    const { value, version } = await port.source.allUsers(port.scope);
+    expect([version === before.version, typeof value === 'function' && value(UNMAPPED)]).toEqual([
+      false,
+      UNMAPPED.toLowerCase(),
+    ]);
+  });
+
   it('may be empty, and then nothing is in it: that is not the same as unavailable', async () => {
     await port.replace(sampleDirectory());
     expect(await findOrganization('g')).toBeUndefined();
@@ -197,6 +214,7 @@ describe('a source that can be asked of nothing', () => {
     const source = createRedisDirectory();
     await expect(source.organization('g', NO_REDIS)).rejects.toThrow(DirectoryUnavailable);
     await expect(source.backendUser('u', NO_REDIS)).rejects.toThrow(DirectoryUnavailable);
+    await expect(source.allUsers(NO_REDIS)).rejects.toThrow(DirectoryUnavailable);
     await expect(source.describe(NO_REDIS)).rejects.toThrow(DirectoryUnavailable);
   });
 });

@@ -3,6 +3,7 @@ import { type CachedDirectory, createDirectory } from '../../src/directory/cache
 import { MAX_STALE_MS, UNKNOWN_TTL_MS, UNUSABLE_TTL_MS } from '../../src/directory/read-through.ts';
 import { parseRecord } from '../../src/directory/record.ts';
 import { type DirectorySource, DirectoryUnavailable } from '../../src/directory/source.ts';
+import type { FindBackendUser } from '../../src/directory/users.ts';
 import type { Organization } from '../../src/policy/organization.ts';
 import type { Scope } from '../../src/scope.ts';
 import type { Log } from '../../src/telemetry/log.ts';
@@ -18,6 +19,9 @@ let users: Map<string, string>;
 let version: string;
 /** What every question is answered with instead. */
 let fault: Error | undefined;
+/** Set where few enough users are mapped to be held. */
+let few: FindBackendUser | undefined;
+let isMany: boolean;
 /** Keys that were asked for, in order. */
 let asked: string[];
 /** While set, questions wait for it. */
@@ -46,6 +50,12 @@ const answer = async <Value>(key: string, map: ReadonlyMap<string, Value>) => {
 const source: DirectorySource = {
   organization: (guid) => answer(guid, organizations),
   backendUser: (legacyUser) => answer(legacyUser, users),
+  allUsers: async () => {
+    await held;
+    if (fault) throw fault;
+    return { value: few ?? 'too-many', version };
+  },
+  mapsTooMany: () => isMany,
   describe: async () => {
     await answer('', new Map());
     return { version, organizations: organizations.size, users: users.size };
@@ -84,6 +94,8 @@ beforeEach(() => {
   users = new Map([['u', BACKEND_USER]]);
   version = '1';
   fault = undefined;
+  few = undefined;
+  isMany = false;
   asked = [];
   held = undefined;
   logged = [];
@@ -109,6 +121,7 @@ describe('while the source answers', () => {
   });
 
   it('serves from memory without asking, organizations and users alike', async () => {
+    isMany = true;
     await outcomeOf('g');
     await directory.forScope(scope).findBackendUser('u');
     nowMs += TTL_MS / 2 - 1;
@@ -116,6 +129,66 @@ describe('while the source answers', () => {
     expect(await directory.forScope(scope).findBackendUser('u')).toEqual({ ok: true, value: BACKEND_USER });
     expect(asked).toEqual(['g', 'u']);
     expect(metered).toEqual(['organizations miss', 'users miss', 'organizations hit', 'users hit']);
+  });
+
+  it('asks for no user whom it holds, and for the others as ever', async () => {
+    const find = (user: string) => directory.forScope(scope).findBackendUser(user);
+    few = (user) => (user === 'held' ? BACKEND_USER : undefined);
+    users.delete('u');
+    expect(await find('held')).toEqual({ ok: true, value: BACKEND_USER });
+    expect(await find('u')).toEqual({ ok: false, failure: { kind: 'user-unknown', user: 'u' } });
+    expect(asked).toEqual(['u']);
+    users.set('u', BACKEND_USER);
+    nowMs += UNKNOWN_TTL_MS;
+    expect(await find('u')).toEqual({ ok: true, value: BACKEND_USER });
+  });
+
+  it('holds users no longer than anything else, and of no other version', async () => {
+    const find = (user: string) => directory.forScope(scope).findBackendUser(user);
+    few = () => BACKEND_USER;
+    await find('held');
+    few = () => undefined;
+    nowMs += TTL_MS / 2 - 1;
+    expect((await find('held')).ok).toBe(true);
+    nowMs += TTL_MS / 2 + 1;
+    expect((await find('held')).ok).toBe(false);
+    few = () => BACKEND_USER;
+    version = '2';
+    expect((await find('held')).ok).toBe(true);
+  });
+
+  it('does not ask for all where the source knows that they are many', async () => {
+    isMany = true;
+    few = () => expect.unreachable();
+    expect((await directory.forScope(scope).findBackendUser('u')).ok).toBe(true);
+  });
+
+  it('serves the users it holds while the source fails, and says nothing of them where it never answered', async () => {
+    const find = (user: string) => directory.forScope(scope).findBackendUser(user);
+    few = () => BACKEND_USER;
+    fault = new DirectoryUnavailable('source', 'down');
+    expect(await find('u')).toMatchObject({ ok: false, failure: { kind: 'unavailable' } });
+    fault = undefined;
+    expect((await find('u')).ok).toBe(true);
+    fault = new DirectoryUnavailable('source', 'down');
+    nowMs += TTL_MS + MAX_STALE_MS - 1;
+    expect((await find('u')).ok).toBe(true);
+    nowMs += 2;
+    expect(await find('u')).toMatchObject({ ok: false, failure: { kind: 'unavailable' } });
+  });
+
+  it('says of nobody that he is unknown by users it holds from before the source failed', async () => {
+    const find = (user: string) => directory.forScope(scope).findBackendUser(user);
+    few = (user) => (user === 'held' ? BACKEND_USER : undefined);
+    expect((await find('held')).ok).toBe(true);
+    fault = new DirectoryUnavailable('source', 'down');
+    nowMs += TTL_MS;
+    expect((await find('held')).ok).toBe(true);
+    expect(await find('u')).toMatchObject({ ok: false, failure: { kind: 'unavailable' } });
+    expect(asked).toEqual([]);
+    fault = undefined;
+    nowMs += 2000;
+    expect((await find('u')).ok).toBe(true);
   });
 
   it('refreshes behind the request from half of the time to live on, one refresh at a time', async () => {

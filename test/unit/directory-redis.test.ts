@@ -107,6 +107,40 @@ describe('reading the directory in Redis', () => {
     await expect(source.describe(scope)).rejects.toThrow(/Redis lost a part of the directory: 0 of \d/);
   });
 
+  it('serves mapped users where only the reserved ids are lost, and organizations', async () => {
+    await loadDirectory(client, CONTENTS, 'v1');
+    await client.del(KEYS.reserved);
+    const cached = createDirectory({ source, cacheSeconds: 60, monotonicMs: () => 0, log: SILENT, meter: NO_METER });
+    const { findBackendUser, findOrganization } = cached.forScope(scope);
+    for (let times = 0; times < 4; times += 1) {
+      expect(await findBackendUser('a')).toEqual({ ok: true, value: BACKEND_USER });
+    }
+    expect(await findBackendUser(UNMAPPED)).toMatchObject({ ok: false, failure: { kind: 'unavailable' } });
+    expect((await findBackendUser('a')).ok).toBe(true);
+    expect((await findOrganization('g')).ok).toBe(true);
+  });
+
+  it.each([
+    [999, 'whole'],
+    [1000, 'whole'],
+    [1001, 'too many'],
+  ])('holds %i users: %s', async (count, expected) => {
+    const toId = (index: number, kind: string) => `${kind.repeat(8)}-0000-4000-8000-${`${index}`.padStart(12, '0')}`;
+    const users = Object.fromEntries(Array.from({ length: count }, (_, index) => [toId(index, 'A'), toId(index, 'b')]));
+    await loadDirectory(client, contentsOf({ organizations: [record], users, unmapped_users: 'same' }), 'v1');
+    const cached = createDirectory({ source, cacheSeconds: 60, monotonicMs: () => 0, log: SILENT, meter: NO_METER });
+    const { findBackendUser, findOrganization } = cached.forScope(scope);
+    await findOrganization('g');
+    const sent = vi.spyOn(client, 'sendCommand');
+    for (let index = 0; index < 5; index += 1) {
+      expect(await findBackendUser(toId(index, 'A'))).toEqual({ ok: true, value: toId(index, 'b') });
+    }
+    expect(await findBackendUser(toId(0, 'b'))).toMatchObject({ ok: false, failure: { kind: 'user-unknown' } });
+    // Users that are too many are never asked for as a whole; who is unknown is asked for alone.
+    expect(sent.mock.calls.length).toBe(expected === 'whole' ? 2 : 6);
+    sent.mockRestore();
+  });
+
   it('never takes one lost field for an unknown organization or an unmapped user', async () => {
     await loadDirectory(client, CONTENTS, 'v1');
     await client.hdel(KEYS.organizations, 'g');
