@@ -30,7 +30,10 @@ const TOKEN_LIFETIME = '7 days';
 
 /** Holdover writes through it too: nothing else may write to standard output. */
 const writer = openLineWriter(process.stdout.fd);
-const print = (lines: string) => writer.writeLine(lines);
+const print = (lines: string) => {
+  writer.bufferLine(lines);
+  writer.flush();
+};
 
 process.exitCode = await run(process.argv.includes('--once'));
 

@@ -20,9 +20,10 @@ import { openSharedRedis } from './redis/connection.ts';
 import { createRedisDirectory } from './redis/directory.ts';
 import type { Scope } from './scope.ts';
 import { createWiring } from './services.ts';
+import { gatherLines } from './telemetry/gather-lines.ts';
+import { createJsonLog } from './telemetry/json-log.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
-import { createNodeLog } from './telemetry/node-log.ts';
 import { createRequestRecord, logRequest, type RequestRecord, toEnding } from './telemetry/request-log.ts';
 import type { LineWriter } from './telemetry/write-line.ts';
 import { openWatchedFile, readTextFile } from './watched-file.ts';
@@ -41,7 +42,7 @@ const monotonicMs = () => performance.now();
 
 /** Resolves when it listens, or with what is wrong with the files and keys that the configuration names. */
 export async function startNodeServer(config: Config, writer: LineWriter): Promise<Parsed<NodeServer>> {
-  const log = createNodeLog(config.logLevel, writer);
+  const log = createJsonLog(config.logLevel, writer.bufferLine);
   const metrics = createMetrics(() => writer.droppedCount());
   const transport = createUndiciTransport({ connections: config.backend.concurrency });
   const redis = config.redis && openSharedRedis({ ...config.redis, log });
@@ -58,7 +59,7 @@ export async function startNodeServer(config: Config, writer: LineWriter): Promi
   const wiring = createWiring(config, {
     log,
     meter: metrics,
-    writeLine: writer.writeLine,
+    writeLine: gatherLines(writer),
     transport: transport.send,
     source: files.source,
     credentials: files.credentials,

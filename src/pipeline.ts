@@ -26,12 +26,12 @@ export interface Services extends Admitting {
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
-/** Two lines for each removal, and nothing else (decisions.md, section 8). Both write before they return. */
+/** Two lines for each removal, and nothing else (decisions.md, section 8). Both have written when they resolve. */
 export interface Audit {
-  /** Throws where the line cannot be written: then nothing is removed. */
-  intent(entry: AuditEntry): void;
-  /** Never throws. */
-  outcome(entry: AuditEntry, outcome: RemovalOutcome): void;
+  /** Rejects where the line cannot be written: then nothing is removed. */
+  intent(entry: AuditEntry): Promise<void>;
+  /** Never rejects. */
+  outcome(entry: AuditEntry, outcome: RemovalOutcome): Promise<void>;
 }
 
 export interface AuditEntry {
@@ -120,12 +120,8 @@ export async function runOperation(
     backendUser: removal.userId,
     ip: call.ip,
   };
-  services.audit.intent(entry);
-  const removed = services.removeMember(removal).then((outcome) => {
-    services.audit.outcome(entry, outcome);
-    return outcome;
-  });
-  services.waitUntil(removed);
+  const removed = removeOnRecord(removal, entry, services);
+  services.waitUntil(removed.catch(() => undefined));
   const outcome = await removed;
   record.step('backend');
   record.removal = outcome;
@@ -133,6 +129,18 @@ export async function runOperation(
   // 17. The answer.
   const failure = toFailure(outcome, user as string);
   return failure === undefined ? success : refuse(failure, verdict);
+}
+
+/** Rejects where the intent could not be written. */
+async function removeOnRecord(
+  removal: Removal,
+  entry: AuditEntry,
+  { audit, removeMember }: Services,
+): Promise<RemovalOutcome> {
+  await audit.intent(entry);
+  const outcome = await removeMember(removal);
+  await audit.outcome(entry, outcome);
+  return outcome;
 }
 
 /** Steps 4 and 5 for a call that is not adapted; then the origin. `isUncounted`: neither its token nor any quota is looked at. */
@@ -176,8 +184,10 @@ async function prepareRemoval(
     if (!protectedUser.ok && protectedUser.failure.kind === 'unavailable') return protectedUser;
     if (protectedUser.ok && protectedUser.value === backendUser.value) return fail({ kind: 'last-manager' });
   }
+  const { organizationId, credential } = organization.backend;
   return succeed({
-    ...organization.backend,
+    organizationId,
+    credential,
     userId: backendUser.value,
     requestId: call.uuid,
     traceparent: call.request.headers.get('traceparent') ?? undefined,

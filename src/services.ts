@@ -2,7 +2,7 @@
  * The only wiring: builds what the pipeline needs, once for a process or isolate, and hands each scope its view of it.
  * What only one runtime has (sockets, files, standard output) comes in from `node-server.ts` or `worker.ts`.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Readiness } from './admin.ts';
 import { createBackend } from './backend/client.ts';
 import type { CredentialList } from './backend/credential-list.ts';
@@ -21,7 +21,7 @@ import type { LimitStore } from './policy/rate-limit.ts';
 import { createRateLimiter } from './policy/rate-limiter.ts';
 import { createRedisLimitStore } from './redis/limiter.ts';
 import type { Scope } from './scope.ts';
-import { createAudit } from './telemetry/audit.ts';
+import { type AuditOptions, createAudit } from './telemetry/audit.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Meter } from './telemetry/meter.ts';
 
@@ -29,8 +29,8 @@ import type { Meter } from './telemetry/meter.ts';
 export interface Platform {
   readonly log: Log;
   readonly meter: Meter;
-  /** Writes an audit line before it returns; throws where it cannot. */
-  readonly writeLine: (line: string) => void;
+  /** As `AuditOptions`. */
+  readonly writeLine: AuditOptions['writeLine'];
   readonly transport: Transport;
   readonly source: DirectorySource;
   /** Asked for each removal: a changed credential counts at once. */
@@ -61,7 +61,7 @@ export function createWiring(config: Config, platform: Platform): Wiring {
     audience: config.legacyToken.audience,
     issuer: config.legacyToken.issuer,
     epochSeconds: () => epochMs() / 1000,
-    sha256: (text) => createHash('sha256').update(text).digest('base64'),
+    sha256: (text) => hash('sha256', text, 'base64'),
     onCacheLookup: (isHit) => meter.cache('tokens', isHit),
   });
   const takeQuota = createRateLimiter({

@@ -10,7 +10,7 @@ import { toClientIp } from './policy/client-address.ts';
 import { createRedisDirectory } from './redis/directory.ts';
 import type { Scope } from './scope.ts';
 import { createWiring } from './services.ts';
-import { createConsoleLog } from './telemetry/console-log.ts';
+import { createJsonLog } from './telemetry/json-log.ts';
 import { NO_METER } from './telemetry/meter.ts';
 import { toPrintable } from './telemetry/printable.ts';
 import { createRequestRecord, logRequest, type RequestRecord, toEnding } from './telemetry/request-log.ts';
@@ -41,12 +41,12 @@ export default {
 function createHandle(env: Env): Handle {
   const names = OPERATIONS.map(({ name }) => name);
   const parsed = parseConfig(env, { name: 'workers' }, names);
-  const startLog = createConsoleLog('info', writeLine);
+  const startLog = createJsonLog('info', writeLine);
   for (const warning of parsed.warnings) startLog.warn(warning);
   if (!parsed.ok) return refuseAll(parsed.mistakes);
   const { config } = parsed;
   const { backend, originUrl, trustedProxies, redis, admin } = config;
-  const log = createConsoleLog(config.logLevel, writeLine);
+  const log = createJsonLog(config.logLevel, writeLine);
   // Called as a method of anything else, workerd's fetch throws.
   const fetchLike: typeof fetch = (input, init) => fetch(input, init);
   const list = backend.credentials.kind === 'list' ? backend.credentials.list : new Map();
@@ -99,7 +99,7 @@ function createHandle(env: Env): Handle {
 
 /** An isolate that is not configured tells clients nothing but that, and the log everything, once. */
 function refuseAll(mistakes: readonly string[]): Handle {
-  createConsoleLog('error', writeLine).error('the configuration has mistakes', { mistakes });
+  createJsonLog('error', writeLine).error('the configuration has mistakes', { mistakes });
   return () => {
     const { shape } = profileOf('2014-12');
     const { status, headers, body } = toPlainAnswer({ kind: 'unexpected', reason: 'not configured' }, shape);

@@ -5,12 +5,13 @@
  */
 import type { Audit, AuditEntry } from '../pipeline.ts';
 import type { Scope } from '../scope.ts';
+import { joinJson } from './json-log.ts';
 import type { Log } from './log.ts';
 import type { Meter } from './meter.ts';
 
 export interface AuditOptions {
-  /** Writes the line, given without its end, before it returns; throws where it cannot. */
-  readonly writeLine: (line: string) => void;
+  /** Has written the line, given without its end, when it returns or what it returns resolves; throws or rejects where it cannot. */
+  readonly writeLine: (line: string) => void | Promise<void>;
   /** Wall clock: milliseconds since the epoch. */
   readonly nowMs: () => number;
   /** Whether there is a Redis to copy the lines to. */
@@ -31,33 +32,40 @@ export function createAudit(options: AuditOptions): (scope: Scope) => Audit {
   return (scope) => {
     const copy = hasCopy ? copier(scope) : () => undefined;
     return {
-      intent(entry) {
+      async intent(entry) {
         const line = JSON.stringify(toFields('intent', entry, nowMs()));
-        writeLine(line);
-        attempt(() => copy(line));
+        await writeLine(line);
+        tryCopy(copy, line);
       },
-      outcome(entry, outcome) {
-        // Not `{...a, ...}`: V8 makes that a slow object, and its JSON costs four times as much.
-        const fields = Object.assign(toFields('outcome', entry, nowMs()), {
+      async outcome(entry, outcome) {
+        const ending = {
           outcome: outcome.outcome,
           backend_status: outcome.backendStatus ?? null,
           backend_request_id: outcome.backendRequestId ?? null,
           tries: outcome.tries,
-        });
-        const line = JSON.stringify(fields);
+        };
+        const line = joinJson(JSON.stringify(toFields('outcome', entry, nowMs())), JSON.stringify(ending));
         // The removal has happened, or may have: neither may keep its answer from the client, nor one the other from its work.
-        attempt(() => writeLine(line));
-        attempt(() => copy(line));
+        try {
+          await writeLine(line);
+        } catch (error) {
+          report(error);
+        }
+        tryCopy(copy, line);
       },
     };
   };
 
-  function attempt(work: () => void): void {
+  function tryCopy(copy: (line: string) => void, line: string): void {
     try {
-      work();
+      copy(line);
     } catch (error) {
-      options.log.error('an audit line was not written', { reason: toReason(error) });
+      report(error);
     }
+  }
+
+  function report(error: unknown): void {
+    options.log.error('an audit line was not written', { reason: toReason(error) });
   }
 }
 

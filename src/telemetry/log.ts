@@ -1,4 +1,4 @@
-/** How every part writes to the operational log. Implementations: `node-log.ts` (pino), `console-log.ts` (Workers). */
+/** How every part writes to the operational log. Implementation: `json-log.ts`. */
 export interface Log {
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
@@ -6,7 +6,7 @@ export interface Log {
   error(message: string, fields?: LogFields): void;
 }
 
-/** Never holds a token, a secret or a body. */
+/** Never holds a token, a secret or a body; nor `level`, `at` or `message`, which the line has; and is JSON. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** LOG_LEVEL, from most to least. */

@@ -1,10 +1,10 @@
 /**
  * What Prometheus may read (Node only). Every series has a bounded set of labels, none of which a client without a valid
- * token can choose. The children of a metric are looked up by a string that exists already, so that counting a request
- * makes no label object.
+ * token can choose. What is counted for each request is added up here and handed over when somebody reads: prom-client
+ * sorts and hashes labels at every increment.
  * Which counts there are: `meter.ts`, and `observeRequest` below.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, type CounterConfiguration, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { BreakerState } from '../breaker.ts';
 import type { Meter } from './meter.ts';
 import { type Ending, type RequestRecord, STEP_NAMES } from './request-log.ts';
@@ -32,13 +32,13 @@ export function createMetrics(droppedCount: () => number): Metrics {
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
 
-  const requests = new Counter({
+  const countRequest = createTally({
     name: 'holdover_requests_total',
     help: 'Requests by operation, outcome and class of status.',
     labelNames: ['operation', 'outcome', 'status'],
     registers,
   });
-  const clients = new Counter({
+  const countClient = createTally({
     name: 'holdover_requests_by_client_total',
     help: `Requests of callers with a valid token, by product of User-Agent: the first ${CLIENTS_MAX}, then "other".`,
     labelNames: ['client'],
@@ -58,13 +58,13 @@ export function createMetrics(droppedCount: () => number): Metrics {
     buckets: BUCKETS_SECONDS,
     registers,
   });
-  const lookups = new Counter({
+  const countLookup = createTally({
     name: 'holdover_cache_lookups_total',
     help: 'Look-ups by cache and result, hit or miss.',
     labelNames: ['cache', 'result'],
     registers,
   });
-  const decisions = new Counter({
+  const countDecision = createTally({
     name: 'holdover_limit_decisions_total',
     help: 'Limits decided, by who decided: redis, or while it does not answer what RATE_LIMIT_ON_FAILURE says.',
     labelNames: ['mode'],
@@ -97,11 +97,7 @@ export function createMetrics(droppedCount: () => number): Metrics {
     },
   });
 
-  const requestsOf = children(requests);
-  const clientsOf = children(clients);
-  const durationsOf = children(durations);
-  const lookupsOf = children(lookups);
-  const decisionsOf = children(decisions);
+  const durationChildren = new Map<string, ReturnType<typeof durations.labels>>();
   const stepChildren = STEP_NAMES.map((name) => ({ name, child: steps.labels(name) }));
   const clientNames = new Set<string>([UNVERIFIED]);
 
@@ -115,32 +111,34 @@ export function createMetrics(droppedCount: () => number): Metrics {
   return {
     observeRequest(record, ending) {
       const operation = record.operation ?? 'none';
-      requestsOf(`${operation} ${ending.outcome} ${Math.trunc(ending.status / 100)}xx`).inc();
-      clientsOf(toClient(record, ending)).inc();
-      durationsOf(operation).observe(ending.durationMs / 1000);
+      countRequest(`${operation} ${ending.outcome} ${Math.trunc(ending.status / 100)}xx`);
+      countClient(toClient(record, ending));
+      const duration = durationChildren.get(operation) ?? durations.labels(operation);
+      durationChildren.set(operation, duration);
+      duration.observe(ending.durationMs / 1000);
       for (const { name, child } of stepChildren) {
         const ms = record.stepMs(name);
         if (ms > 0) child.observe(ms / 1000);
       }
     },
-    cache: (name, isHit) => lookupsOf(isHit ? `${name} hit` : `${name} miss`).inc(),
+    cache: (name, isHit) => countLookup(isHit ? `${name} hit` : `${name} miss`),
     breaker: (name, state) => breakers.labels(name).set(BREAKER_VALUES[state]),
-    limiter: (mode) => decisionsOf(mode).inc(),
+    limiter: (mode) => countDecision(mode),
     stale: (source) => stale.labels(source).inc(),
     auditCopyFailed: () => copyFailures.inc(),
     render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }
 
-/** Children by the values of their labels, joined with a space: no value of ours holds one. */
-function children<Child>(metric: { labels(...values: string[]): Child }): (values: string) => Child {
-  const known = new Map<string, Child>();
-  return (values) => {
-    let child = known.get(values);
-    if (child === undefined) {
-      child = metric.labels(...values.split(' '));
-      known.set(values, child);
-    }
-    return child;
-  };
+/** Counts by the values of the labels, joined with a space: no value of ours holds one. */
+function createTally<Label extends string>(options: CounterConfiguration<Label>): (values: string) => void {
+  const counts = new Map<string, number>();
+  new Counter({
+    ...options,
+    collect() {
+      this.reset();
+      for (const [values, count] of counts) this.labels(...values.split(' ')).inc(count);
+    },
+  });
+  return (values) => counts.set(values, (counts.get(values) ?? 0) + 1);
 }

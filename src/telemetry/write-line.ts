@@ -1,6 +1,6 @@
 /**
- * The one writer of standard output on Node. The log (`node-log.ts`) leaves its lines in a buffer; the audit (`audit.ts`)
- * writes at once, and takes the buffer along. All writing is synchronous and on this thread, so that no line can stand
+ * The one writer of standard output on Node. Log (`json-log.ts`) and audit (`audit.ts`) leave their lines in a buffer; the
+ * audit has it written in the same turn of the event loop (`gather-lines.ts`), before anything goes on. All writing is synchronous and on this thread, so that no line can stand
  * inside another: a write from libuv's thread pool could be cut in two by one from here wherever the pipe was full.
  * Nothing else may write to the same descriptor.
  */
@@ -9,16 +9,16 @@ import { toPrintable } from './printable.ts';
 
 export interface LineWriter {
   /**
-   * Hands the line (without its end), and all before it, to the operating system. Throws where that fails, after
-   * FULL_PIPE_PATIENCE_MS where nobody reads; the line is kept for the next write, unless KEPT_MAX_LENGTH is reached.
+   * Leaves a line (without its end) for the next write, at the latest in FLUSH_INTERVAL_MS. Never throws, and does not wait
+   * for a pipe that is full; where the pipe blocks, everybody does. False where it was dropped: KEPT_MAX_LENGTH is reached.
    */
-  writeLine(line: string): void;
+  bufferLine(line: string): boolean;
   /**
-   * Leaves whole lines, each with its end, for the next write, at the latest in FLUSH_INTERVAL_MS. Never throws, and does
-   * not wait for a pipe that is full; where the pipe blocks, everybody does.
+   * Hands all lines to the operating system. Throws where that fails, after FULL_PIPE_PATIENCE_MS where nobody reads; what
+   * is left is kept for the next write.
    */
-  bufferLines(text: string): void;
-  /** Texts lost so far, because nobody read for too long. */
+  flush(): void;
+  /** Lines lost so far, because nobody read for too long. */
   droppedCount(): number;
   /** Writes what is left. */
   close(): void;
@@ -53,8 +53,6 @@ export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array
   let timer: NodeJS.Timeout | undefined;
 
   function flush(patienceMs: number): void {
-    clearTimeout(timer);
-    timer = undefined;
     const bytes = rest.length === 0 ? Buffer.from(lines) : Buffer.concat([rest, Buffer.from(lines)]);
     lines = '';
     let offset = 0;
@@ -87,8 +85,12 @@ export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array
     }
   }
 
+  /** Left as it is by what is written before: to set it anew for each line costs more than to find nothing to do. */
   function armTimer(): void {
-    timer ??= setTimeout(tryFlush, FLUSH_INTERVAL_MS, 0).unref();
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      tryFlush(0);
+    }, FLUSH_INTERVAL_MS).unref();
   }
 
   /** Whether there was room. */
@@ -105,21 +107,19 @@ export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array
     isStuck = false;
     tryFlush(FULL_PIPE_PATIENCE_MS);
     clearTimeout(timer);
+    timer = undefined;
   }
   process.on('exit', close);
 
   return {
-    writeLine(line) {
+    bufferLine(line) {
       const isKept = append(`${line}\n`);
-      flush(FULL_PIPE_PATIENCE_MS);
-      if (!isKept) throw new Error('the line was dropped: nobody read standard output for too long');
-    },
-    bufferLines(text) {
-      append(text);
       // With something left over the pipe is full, or worse: the timer tries again, not every line.
       if (rest.length === 0 && lines.length >= FLUSH_LENGTH) tryFlush(0);
       else armTimer();
+      return isKept;
     },
+    flush: () => flush(FULL_PIPE_PATIENCE_MS),
     droppedCount: () => dropped,
     close,
   };

@@ -202,8 +202,8 @@ async function openServer(): Promise<{ server: NodeServer; lines: readonly strin
   if (!parsed.ok) throw new Error(parsed.mistakes.join('\n'));
   const lines: string[] = [];
   const writer = {
-    writeLine: (line: string) => void lines.push(line),
-    bufferLines: (text: string) => void lines.push(...text.trimEnd().split('\n')),
+    bufferLine: (line: string) => lines.push(line) > 0,
+    flush: () => undefined,
     droppedCount: () => 0,
     close: () => undefined,
   };

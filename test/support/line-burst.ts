@@ -11,10 +11,12 @@ const writer = openLineWriter(1);
 let refused = 0;
 for (let n = 0; n < count; n++) {
   // Lines longer than PIPE_BUF (4096) are the ones that the kernel may cut.
-  writer.bufferLines(`${JSON.stringify({ log: n, text: 'x'.repeat((n * 37) % 6000) })}\n`);
+  writer.bufferLine(JSON.stringify({ log: n, text: 'x'.repeat((n * 37) % 6000) }));
   if (n % 7 !== 0) continue;
   try {
-    writer.writeLine(JSON.stringify({ audit: n, text: 'y'.repeat((n * 91) % 9000) }));
+    const isKept = writer.bufferLine(JSON.stringify({ audit: n, text: 'y'.repeat((n * 91) % 9000) }));
+    writer.flush();
+    if (!isKept) refused += 1;
   } catch {
     refused += 1;
   }

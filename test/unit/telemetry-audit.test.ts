@@ -64,10 +64,10 @@ function setUp(redis?: () => Redis, writeLine?: (line: string) => void) {
 }
 
 describe('the lines', () => {
-  it('say who asked for whose removal, before, and how it ended, after', () => {
+  it('say who asked for whose removal, before, and how it ended, after', async () => {
     const { audit, lines } = setUp();
-    audit.intent(ENTRY);
-    audit.outcome(ENTRY, REMOVED);
+    await audit.intent(ENTRY);
+    await audit.outcome(ENTRY, REMOVED);
     expect(lines.map((line) => JSON.parse(line))).toEqual([
       { audit: 'intent', ...COMMON },
       {
@@ -81,11 +81,11 @@ describe('the lines', () => {
     ]);
   });
 
-  it('have null, not a hole, for what nobody knows', () => {
+  it('have null, not a hole, for what nobody knows', async () => {
     const { audit, lines } = setUp();
     const trace = { backendStatus: undefined, backendRequestId: undefined, tries: 3 };
     const unknown: RemovalOutcome = { outcome: 'unknown', reason: 'unavailable', detail: 'reset', ...trace };
-    audit.outcome({ ...ENTRY, clientId: undefined }, unknown);
+    await audit.outcome({ ...ENTRY, clientId: undefined }, unknown);
     expect(JSON.parse(lines[0] ?? '')).toEqual({
       audit: 'outcome',
       ...COMMON,
@@ -97,25 +97,25 @@ describe('the lines', () => {
     });
   });
 
-  it('stay one line each, whatever an id holds', () => {
+  it('stay one line each, whatever an id holds', async () => {
     const { audit, lines } = setUp();
-    audit.intent({ ...ENTRY, caller: 'a\n{"audit":"outcome"}\r\u2028', user: '"},' });
+    await audit.intent({ ...ENTRY, caller: 'a\n{"audit":"outcome"}\r\u2028', user: '"},' });
     expect(lines[0]).not.toMatch(/[\r\n]/);
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({ caller: 'a\n{"audit":"outcome"}\r\u2028', user: '"},' });
   });
 
-  it('stop a removal where the intent cannot be written', () => {
+  it('stop a removal where the intent cannot be written', async () => {
     const { audit } = setUp(undefined, () => {
       throw new Error('EPIPE');
     });
-    expect(() => audit.intent(ENTRY)).toThrow('EPIPE');
+    await expect(audit.intent(ENTRY)).rejects.toThrow('EPIPE');
   });
 
-  it('cost a client nothing where the outcome cannot be written', () => {
+  it('cost a client nothing where the outcome cannot be written', async () => {
     const { audit, said } = setUp(undefined, () => {
       throw new Error('EPIPE');
     });
-    audit.outcome(ENTRY, REMOVED);
+    await audit.outcome(ENTRY, REMOVED);
     expect(said).toEqual(['an audit line was not written']);
   });
 });
@@ -141,8 +141,8 @@ describe('the copy in Redis', () => {
   it('has both lines of a removal as they were written, in order', async () => {
     const client = connectTo(server.url);
     const { audit, lines, said, counts, copies } = setUp(() => client);
-    audit.intent(ENTRY);
-    audit.outcome(ENTRY, REMOVED);
+    await audit.intent(ENTRY);
+    await audit.outcome(ENTRY, REMOVED);
     expect(lines).toHaveLength(2);
     await copies();
     const entries = await server.client().xrange('holdover:audit', '-', '+');
@@ -156,7 +156,7 @@ describe('the copy in Redis', () => {
     await filler.exec();
     const client = connectTo(server.url);
     const { audit, copies } = setUp(() => client);
-    audit.intent(ENTRY);
+    await audit.intent(ENTRY);
     await copies();
     expect(await server.client().xlen('holdover:audit')).toBeLessThanOrEqual(100_100);
   });
@@ -165,18 +165,18 @@ describe('the copy in Redis', () => {
     let client = connectTo('redis://127.0.0.1:1');
     const { audit, lines, said, counts, copies } = setUp(() => client);
     for (let n = 0; n < 3; n++) {
-      audit.intent(ENTRY);
-      audit.outcome(ENTRY, REMOVED);
+      await audit.intent(ENTRY);
+      await audit.outcome(ENTRY, REMOVED);
     }
     expect(lines).toHaveLength(6);
     await copies();
     expect([counts.failed, said]).toEqual([6, ['audit lines are not copied to Redis']]);
 
     client = connectTo(server.url);
-    audit.intent(ENTRY);
+    await audit.intent(ENTRY);
     await copies();
     client = connectTo('redis://127.0.0.1:1');
-    audit.intent(ENTRY);
+    await audit.intent(ENTRY);
     await copies();
     expect([counts.failed, said.slice(1)]).toEqual([
       7,
@@ -189,8 +189,8 @@ describe('the copy in Redis', () => {
     await once(silent, 'listening');
     const client = connectTo(`redis://127.0.0.1:${(silent.address() as AddressInfo).port}`);
     const { audit, lines, counts, copies } = setUp(() => client);
-    audit.intent(ENTRY);
-    audit.outcome(ENTRY, REMOVED);
+    await audit.intent(ENTRY);
+    await audit.outcome(ENTRY, REMOVED);
     expect([lines.length, counts.failed]).toEqual([2, 0]);
     await copies();
     expect(counts.failed).toBe(2);
@@ -202,8 +202,8 @@ describe('the copy in Redis', () => {
     const { audit, lines, counts, copies } = setUp(() => {
       throw new Error('no more connections');
     });
-    audit.intent(ENTRY);
-    audit.outcome(ENTRY, REMOVED);
+    await audit.intent(ENTRY);
+    await audit.outcome(ENTRY, REMOVED);
     await copies();
     expect([lines.length, counts.failed]).toEqual([2, 2]);
   });

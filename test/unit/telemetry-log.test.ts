@@ -1,37 +1,22 @@
 /** The log: one shape of line on both runtimes, and what the line of a request holds and never holds. */
 import { describe, expect, it } from 'vitest';
 import type { Failure } from '../../src/failure.ts';
-import { createConsoleLog } from '../../src/telemetry/console-log.ts';
+import { createJsonLog } from '../../src/telemetry/json-log.ts';
 import type { Log, LogLevel } from '../../src/telemetry/log.ts';
-import { createNodeLog } from '../../src/telemetry/node-log.ts';
 import { createRequestRecord, logRequest, type RequestRecord, toEnding } from '../../src/telemetry/request-log.ts';
 
 const CANARY = 'canary-4f1e9b';
 
 type Line = Record<string, unknown>;
 
-const LOGS: [string, (level: LogLevel, lines: Line[]) => Log][] = [
-  [
-    'Node',
-    (level, lines) =>
-      createNodeLog(level, {
-        bufferLines(text) {
-          expect(text.indexOf('\n')).toBe(text.length - 1);
-          lines.push(JSON.parse(text));
-        },
-      }),
-  ],
-  [
-    'Workers',
-    (level, lines) =>
-      createConsoleLog(level, (line) => {
-        expect(line).not.toContain('\n');
-        lines.push(JSON.parse(line));
-      }),
-  ],
-];
+function createLog(level: LogLevel, lines: Line[]): Log {
+  return createJsonLog(level, (line) => {
+    expect(line).not.toContain('\n');
+    lines.push(JSON.parse(line));
+  });
+}
 
-describe.each(LOGS)('a line on %s', (_, createLog) => {
+describe('a line', () => {
   it('has level, time, fields and message', () => {
     const lines: Line[] = [];
     const log = createLog('debug', lines);
@@ -79,11 +64,7 @@ function lineOf(fill: Partial<RequestRecord>, headers: Record<string, string> = 
   now = 1010;
   const request = new Request(`https://holdover.example/v2/${CANARY}?q=${CANARY}`, { method: 'DELETE', headers });
   const lines: Line[] = [];
-  logRequest(
-    createNodeLog('info', { bufferLines: (text) => void lines.push(JSON.parse(text)) }),
-    record,
-    toEnding(request, 'id::1', record, status),
-  );
+  logRequest(createLog('info', lines), record, toEnding(request, 'id::1', record, status));
   expect(lines).toHaveLength(1);
   return lines[0] ?? {};
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openLineWriter } from '../../src/telemetry/write-line.ts';
+import { type LineWriter, openLineWriter } from '../../src/telemetry/write-line.ts';
 
 interface Burst {
   /** In the order read; `undefined` for a line that is not JSON. */
@@ -88,8 +88,8 @@ describe('with a system that takes part of a write', () => {
       const expected = calls.map(([kind, length], n) => {
         const line = `${kind} ${n} ${'é'.repeat(length)}`;
         try {
-          if (kind === 'log') writer.bufferLines(`${line}\n`);
-          else writer.writeLine(line);
+          if (kind === 'log') writer.bufferLine(line);
+          else write(writer, line);
         } catch {
           // Kept for the next write.
         }
@@ -102,12 +102,12 @@ describe('with a system that takes part of a write', () => {
     fc.assert(property, { seed: 20141124, numRuns: 200 });
   });
 
-  it('has written the line and all before it when writeLine returns', () => {
+  it('has written the line and all before it when flush returns', () => {
     const written: string[] = [];
     const writer = openLineWriter(1, (_, bytes) => written.push(Buffer.from(bytes).toString()) && bytes.length);
-    writer.bufferLines('log\n');
+    writer.bufferLine('log');
     expect(written).toEqual([]);
-    writer.writeLine('audit');
+    write(writer, 'audit');
     expect(written.join('')).toBe('log\naudit\n');
     writer.close();
   });
@@ -121,7 +121,7 @@ describe('with a system that takes part of a write', () => {
         resolve();
         return bytes.length;
       });
-      writer.bufferLines('alone\n');
+      writer.bufferLine('alone');
     });
     // The timer must not keep a process alive; this one does.
     const alive = setTimeout(() => {}, 5000);
@@ -137,11 +137,11 @@ describe('with a system that takes part of a write', () => {
       return bytes.length;
     });
     const startedAt = performance.now();
-    for (let n = 0; n < 100; n++) expect(() => writer.writeLine('audit')).toThrow('full');
+    for (let n = 0; n < 100; n++) expect(() => write(writer, 'audit')).toThrow('full');
     // The promised wait is one second in all.
     expect(performance.now() - startedAt).toBeLessThan(5000);
     isFull = false;
-    expect(() => writer.writeLine('audit')).not.toThrow();
+    expect(() => write(writer, 'audit')).not.toThrow();
     writer.close();
   });
 
@@ -155,20 +155,27 @@ describe('with a system that takes part of a write', () => {
       bytesWritten += bytes.length;
       return bytes.length;
     });
-    const line = `${'x'.repeat(1023)}\n`;
-    for (let n = 0; n < 8 * 1024; n++) writer.bufferLines(line);
+    const line = 'x'.repeat(1023);
+    for (let n = 0; n < 8 * 1024; n++) writer.bufferLine(line);
     expect(writer.droppedCount()).toBe(4 * 1024);
     // Not once a line: each try copies all that is kept.
     expect(tries).toBeLessThan(100);
-    expect(() => writer.writeLine('audit')).toThrow('disk full');
+    expect(() => write(writer, 'audit')).toThrow('disk full');
     expect(writer.droppedCount()).toBe(4 * 1024 + 1);
     isBroken = false;
-    expect(() => writer.writeLine('audit')).toThrow('dropped');
-    expect(() => writer.writeLine('audit')).not.toThrow();
+    expect(() => write(writer, 'audit')).toThrow('dropped');
+    expect(() => write(writer, 'audit')).not.toThrow();
     expect(bytesWritten).toBe(4 * 1024 * 1024 + 'audit\n'.length);
     writer.close();
   });
 });
+
+/** As an audit line is written, if in a turn of its own. */
+function write(writer: LineWriter, line: string): void {
+  const isKept = writer.bufferLine(line);
+  writer.flush();
+  if (!isKept) throw new Error('dropped');
+}
 
 function parseLine(line: string): { log?: number; audit?: number } | undefined {
   try {
