@@ -125,7 +125,11 @@ export function createWiring(config: Config, platform: Platform): Wiring {
 }
 
 function openLimitStore(timeoutMs: number): (scope: Scope) => LimitStore {
-  return (scope) => createRedisLimitStore(scope.redis(), { timeoutMs, monotonicMs });
+  return (scope) => {
+    const redis = scope.redis();
+    const isShared = scope.followerWaitMs === Infinity && !redis.isCluster;
+    return createRedisLimitStore(redis, { timeoutMs, monotonicMs, isShared });
+  };
 }
 
 function createKeyRing(

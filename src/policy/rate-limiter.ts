@@ -115,6 +115,7 @@ function toLimitKey(subject: RateLimitSubject, name: string): string {
 function createHealth({ monotonicMs, onFailure, log, meter }: RateLimiterOptions) {
   let isAway = false;
   let reason = '';
+  let lastError: unknown;
   const breaker = new Breaker({
     failuresToOpen: FAILURES_TO_OPEN,
     openMs: OPEN_MS,
@@ -135,6 +136,9 @@ function createHealth({ monotonicMs, onFailure, log, meter }: RateLimiterOptions
     mayAsk: () => breaker.tryAcquire(),
     succeeded: () => breaker.succeeded(),
     failed(error: unknown) {
+      // Requests that shared a call are told of the same error, and it is one failure.
+      if (error === lastError) return;
+      lastError = error;
       // Not its name: a minified class has none worth reading.
       reason = (error as Error).message;
       log.debug('no rate limit from Redis', { reason });

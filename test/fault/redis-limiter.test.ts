@@ -325,7 +325,7 @@ describe('a Redis that answers wrongly', () => {
     const redis = openSharedRedis({ urls: [server.url], timeoutMs, log: recordLog() });
     closers.push(() => redis.close());
     await redis.attempted;
-    const taken = createRedisLimitStore(redis.client, { timeoutMs, monotonicMs }).take('k', QUOTA);
+    const taken = createRedisLimitStore(redis.client, { timeoutMs, monotonicMs, isShared: true }).take('k', QUOTA);
     const { value, ms } = await timed(taken.catch((error: Error) => error));
     expect(value).toBeInstanceOf(Error);
     expect(ms).toBeLessThan(timeoutMs + SLACK_MS);
@@ -339,7 +339,7 @@ describe('a Redis that answers wrongly', () => {
     closers.push(() => server.stop());
     const { redis } = await wire([server.url]);
     let ms = 0;
-    const jumping = { timeoutMs: TIMEOUT_MS, monotonicMs: () => (ms += TIMEOUT_MS) };
+    const jumping = { timeoutMs: TIMEOUT_MS, monotonicMs: () => (ms += TIMEOUT_MS), isShared: true };
     await expect(createRedisLimitStore(redis.client, jumping).take('k', QUOTA)).rejects.toThrow('too late');
     expect(server.commands).not.toContain('eval');
   });

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import type { Cluster, Redis } from 'ioredis';
+import { type Cluster, Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createLocalLimitStore } from '../../src/policy/local-limit-store.ts';
 import type { LimitStore, Quota } from '../../src/policy/rate-limit.ts';
@@ -30,13 +30,16 @@ async function openLocal(): Promise<Opened> {
   return { store, replicas: [store], keys: async () => [], close: async () => undefined };
 }
 
-async function openRedis(): Promise<Opened> {
+async function openRedis(toStoreOf = toStore): Promise<Opened> {
   const server = await startRedis();
   const clients = [server.client(), server.client(), server.client()];
-  const replicas = clients.map(toStore);
-  const [store = toStore(server.client())] = replicas;
+  const replicas = clients.map(toStoreOf);
+  const [store = toStoreOf(server.client())] = replicas;
   return { store, replicas, keys: () => keysOf(server.client()), close: () => server.stop() };
 }
+
+const toSharedStore = (redis: Redis | Cluster) =>
+  createRedisLimitStore(redis, { timeoutMs: TIMEOUT_MS, monotonicMs, isShared: true });
 
 async function openCluster(): Promise<Opened> {
   const cluster = await startRedisCluster(3);
@@ -57,7 +60,8 @@ const HAS_OWN_SERVER = await canOwnRedis();
 
 const STORES = [
   { name: 'in process', open: openLocal },
-  { name: 'Redis', open: openRedis },
+  { name: 'Redis', open: () => openRedis() },
+  { name: 'Redis, one call for all of a turn', open: () => openRedis(toSharedStore) },
   ...(HAS_OWN_SERVER ? [{ name: 'Redis Cluster', open: openCluster }] : []),
 ];
 
@@ -182,6 +186,55 @@ describe.skipIf(!HAS_OWN_SERVER)('Redis', () => {
   afterAll(() => server.stop());
   const KEY = 'holdover:limit:k';
   beforeEach(() => redis.del(KEY));
+
+  it('asks once for all that is wanted in one turn, up to a hundred, and gives each its own answer', async () => {
+    const shared = createRedisLimitStore(redis, { timeoutMs: TIMEOUT_MS, monotonicMs, isShared: true });
+    await shared.take('k', QUOTA);
+    const calls = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1]);
+    const before = await calls();
+    const names = Array.from({ length: 250 }, (_, index) => `turn:${index % 50}`);
+    const quotas = [QUOTA, { limit: 2, periodSeconds: 60 }] as const;
+    const answers = await Promise.all(names.map((name, index) => shared.take(name, quotas[index % 2] ?? QUOTA)));
+    expect((await calls()) - before).toBe(3);
+    for (const [index, { isAllowed, fullInMicros }] of answers.entries()) {
+      const { limit, periodSeconds } = quotas[index % 2] ?? QUOTA;
+      const asked = Math.floor(index / 50) + 1;
+      expect(isAllowed, `${index}`).toBe(asked <= limit);
+      expect(fullInMicros / 1e6, `${index}`).toBeCloseTo((Math.min(asked, limit) * periodSeconds) / limit, 0);
+    }
+  });
+
+  it('asks for each alone where one address turns out to be a Cluster', async () => {
+    const cluster = await startRedisCluster(1);
+    const [node] = cluster.nodes;
+    const client = new Redis((node as RedisServer).url);
+    try {
+      const shared = createRedisLimitStore(client, { timeoutMs: TIMEOUT_MS, monotonicMs, isShared: true });
+      for (let turn = 0; turn < 2; turn += 1) {
+        const answers = await Promise.all(['a', 'b', 'c', 'a'].map((name) => shared.take(name, QUOTA)));
+        expect(answers.map(({ isAllowed }) => isAllowed)).toEqual([true, true, true, true]);
+      }
+      expect((await shared.take('a', QUOTA)).isAllowed).toBe(true);
+      expect((await shared.take('a', QUOTA)).isAllowed).toBe(false);
+    } finally {
+      client.disconnect();
+      await cluster.stop();
+    }
+  });
+
+  it('fails for all of a turn when it fails, also where they are too many for one call', async () => {
+    const shared = createRedisLimitStore(redis, { timeoutMs: TIMEOUT_MS, monotonicMs, isShared: true });
+    await redis.config('SET', 'maxmemory', '1');
+    try {
+      const all = await Promise.allSettled(
+        Array.from({ length: 150 }, (_, index) => shared.take(`oom:${index}`, QUOTA)),
+      );
+      expect(new Set(all.map(({ status }) => status))).toEqual(new Set(['rejected']));
+    } finally {
+      await redis.config('SET', 'maxmemory', '0');
+    }
+    expect((await shared.take('oom:0', QUOTA)).isAllowed).toBe(true);
+  });
 
   it('decides by the clock of the server, not of the process', async () => {
     const [seconds = '', micros = ''] = (await redis.time()).map(String);

@@ -7,7 +7,7 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const timeoutMs = 5000;
 const redis = openSharedRedis({ urls: [url], timeoutMs, log: quiet });
 await redis.attempted;
-const store = createRedisLimitStore(redis.client, { timeoutMs, monotonicMs: () => performance.now() });
+const store = createRedisLimitStore(redis.client, { timeoutMs, monotonicMs: () => performance.now(), isShared: true });
 
 process.once('message', async () => {
   const quota = { limit: Number(limit), periodSeconds: 3600 };

@@ -64,7 +64,7 @@ export function wireLimiter(
   timeoutMs: number,
   rest: Pick<RateLimiterOptions, 'onFailure' | 'log' | 'meter'>,
 ): WiredLimiter {
-  const store = countCalls(createRedisLimitStore(redis, { timeoutMs, monotonicMs }));
+  const store = countCalls(createRedisLimitStore(redis, { timeoutMs, monotonicMs, isShared: !redis.isCluster }));
   const limiter = createRateLimiter({
     quotas: { caller: quota, organization: undefined, address: undefined },
     openStore: () => store,

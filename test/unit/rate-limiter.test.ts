@@ -209,6 +209,24 @@ describe('while the store cannot say', () => {
     ]);
   });
 
+  it('counts one failure where several requests shared the call that failed', async () => {
+    const error = new Error('the connection was closed');
+    let isBroken = true;
+    const { take, meter } = create({
+      openStore: () => ({
+        take: (_key, quota) =>
+          isBroken
+            ? Promise.reject(error)
+            : Promise.resolve({ isAllowed: true, fullInMicros: quota.periodSeconds, atMicros: 0 }),
+      }),
+    });
+    await Promise.all(['a', 'b', 'c', 'd'].map((name) => take('caller', name)));
+    isBroken = false;
+    await take('caller', 'e');
+    expect(meter.modes).toEqual(['local', 'local', 'local', 'local', 'redis']);
+    expect(meter.breakerStates).toEqual([]);
+  });
+
   it('is not in the log where only one request failed', async () => {
     const { take, faults, log, meter } = create();
     faults.isBroken = true;
