@@ -1,6 +1,6 @@
 /** Who is compared: how each is started, and what it leaves out of Holdover's job. */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { toHaproxyConfig } from './contenders/haproxy.mjs';
@@ -97,13 +97,15 @@ async function startNode(name, { env, backendUrl, log }) {
   });
 }
 
-/** As it ships, after `npm run build`: all that is on by default is on. `nodeArgs`: for the profiler. */
+/** As `npm start` starts it, after `npm run build`: all that is on by default is on. `nodeArgs`: for the profiler. */
 export async function startHoldover(setup) {
   const { log, nodeArgs = [], core = CORES.contender } = setup;
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const command = scripts.start.split(' && ')[1].replace('exec node', ['exec node', ...nodeArgs].join(' '));
   const [port, adminPort] = [await freePort(), await freePort()];
   return startProcess({
-    command: process.execPath,
-    args: [...nodeArgs, '--enable-source-maps', 'dist/node.mjs'],
+    command: 'sh',
+    args: ['-c', command],
     env: {
       NODE_ENV: 'production',
       HOST: '127.0.0.1',

@@ -2,7 +2,7 @@
  * The Hono app: which requests reach which part of the pipeline, the request id, the body cap, and the answer on the
  * wire. Steps 1 to 3 of decisions.md, section 1; the rest is `pipeline.ts`. Both runtimes run this same app.
  */
-import { Hono } from 'hono/quick';
+import { Hono } from 'hono';
 import { identify } from './admission.ts';
 import { readBody } from './body.ts';
 import { type Call, type Reply, toRefusal } from './call.ts';
@@ -61,12 +61,14 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Visit }> {
       const parameters = matchRoute(operation.path, c.req.path);
       if (parameters === undefined) return c.notFound();
       // An organization that the origin might read as another, which has moved, never gets there.
-      const isHeld = guarded.includes(operation) && !hasOneReading(toPathname(c.env.rawTarget));
-      const services = isHeld ? { ...c.env.services, origin: undefined } : c.env.services;
+      const { services, rawTarget } = c.env;
+      const isHeld = services.origin && guarded.includes(operation) && !hasOneReading(toPathname(rawTarget));
+      const held = isHeld ? { ...services, origin: undefined } : services;
       return answer(c.req.raw, c.env, async (call) => {
         const body = await readBody(c.req.raw);
-        if (!body.ok) return closing(refuse(body.failure, call, services));
-        return runOperation(operation, parameters, { ...call, body: body.value }, services);
+        if (!body.ok) return closing(refuse(body.failure, call, held));
+        call.body = body.value;
+        return runOperation(operation, parameters, call, held);
       });
     });
   }
@@ -150,7 +152,8 @@ function toResponse(
   { answer: { status, body }, headers }: Exclude<Reply, { passed: Response }>,
   requestId: string,
 ): Response {
-  return new Response(body, { status, headers: { ...toLegacyHeaders(requestId, body), ...headers } });
+  // Not two spreads: V8 makes that a slow object.
+  return new Response(body, { status, headers: Object.assign(toLegacyHeaders(requestId, body), headers) });
 }
 
 /** A refusal from before, or beside, the pipeline: no token is verified, so only the User-Agent can choose its shape. */

@@ -18,8 +18,8 @@ export interface Call {
   /** Path and query exactly as sent, for the origin. */
   readonly rawTarget: string;
   readonly query: URLSearchParams;
-  /** Step 3. Undefined where the body was not read: calls that are not adapted. */
-  readonly body: Uint8Array | undefined;
+  /** Step 3 sets it. Undefined where the body was not read: calls that are not adapted. */
+  body: Uint8Array | undefined;
   /** What the request log will say. Filled in as the steps run. */
   readonly record: RequestRecord;
 }

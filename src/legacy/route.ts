@@ -22,7 +22,8 @@ export function matchRoute(pattern: string, routePath: string): Map<string, stri
   const found = routePath.split('/');
   if (expected.length !== found.length) return undefined;
   const parameters = new Map<string, string>();
-  for (const [index, segment] of expected.entries()) {
+  for (let index = 0; index < expected.length; index += 1) {
+    const segment = expected[index] as string;
     const value = found[index] as string;
     if (!segment.startsWith(':')) {
       if (segment !== value) return undefined;
