@@ -1,7 +1,9 @@
 /** The soak's clients: mixed requests, each with the answers it may get, and what the backend knows about it afterwards. */
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Ask, choose, freeMembers, pick, tokenFor } from './mix.ts';
+import { MAX_CACHED_TOKENS } from '../../src/policy/authenticate.ts';
+import { signToken, toClaims } from '../support/tokens.ts';
+import { type Ask, choose, freeMembers, pick, tokenFor, toRead } from './mix.ts';
 import type { Replica } from './replica.ts';
 import type { World } from './world.ts';
 
@@ -28,6 +30,27 @@ const PAUSE_MS = 40;
 const PATIENCE_MS = 15_000;
 const REPEATS = 40;
 const REPEAT_PAUSE_MS = 500;
+
+/**
+ * Fills each replica's memory of verified tokens to its bound. Else it fills by and by, since every rotated key brings
+ * new tokens, and would look like a leak for an hour.
+ */
+export async function fillTokenMemory(world: World, replicas: readonly Replica[]): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+  let left = MAX_CACHED_TOKENS;
+  const fill = async () => {
+    while (left > 0) {
+      left -= 1;
+      const what = toRead(await signToken(toClaims({ user_id: `filler-${left}` }), world.key()));
+      for (const { url } of replicas) {
+        const end = await exchange(agent, url, what);
+        if (end !== 200) throw new Error(`a request that fills the memory of tokens: ${end}`);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, fill));
+  agent.destroy();
+}
 
 /** Asks until `isOver`, and then until every removal that failed has been repeated. */
 export async function makeLoad(world: World, replicas: readonly Replica[], isOver: () => boolean): Promise<Tally> {

@@ -50,6 +50,14 @@ const removal: Make = async (world) => {
   return { kind: 'removal', method: 'DELETE', path: toPath(pick(GUIDS), user), bearer, expected: [201], user };
 };
 
+export const toRead = (bearer: string): Ask => ({
+  kind: 'read',
+  method: 'GET',
+  path: `/v2/organizations/${pick(GUIDS)}`,
+  bearer,
+  expected: [200],
+});
+
 /** Share of each kind, in percent. */
 const MIX: readonly (readonly [number, Make])[] = [
   [60, removal],
@@ -64,16 +72,7 @@ const MIX: readonly (readonly [number, Make])[] = [
       expected: [201],
     }),
   ],
-  [
-    5,
-    async (world) => ({
-      kind: 'read',
-      method: 'GET',
-      path: `/v2/organizations/${pick(GUIDS)}`,
-      bearer: await tokenFor({ user_id: aCaller() }, world),
-      expected: [200],
-    }),
-  ],
+  [5, async (world) => toRead(await tokenFor({ user_id: aCaller() }, world))],
   [
     5,
     async (world) => ({

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { INSPECT_OPTION, INSPECTOR_LINE, measureLiveHeapMb } from './live-heap.ts';
 
 export interface Replica {
   readonly url: string;
@@ -10,13 +11,15 @@ export interface Replica {
   readonly audit: { readonly intents: number; readonly outcomes: number; readonly open: ReadonlySet<string> };
   /** Lines at level error, and all of standard error: each kind with how often it came. */
   readonly complaints: ReadonlyMap<string, number>;
-  measure(): Measure;
+  measure(): Promise<Measure>;
   /** SIGTERM; the exit code. */
   stop(): Promise<number>;
 }
 
 export interface Measure {
   readonly residentMb: number;
+  /** The JavaScript heap after a full collection. */
+  readonly liveHeapMb: number;
   /** Open file descriptors. */
   readonly handles: number;
 }
@@ -24,8 +27,15 @@ export interface Measure {
 const MOST_COMPLAINTS = 50;
 
 export async function startReplica(env: Readonly<Record<string, string>>): Promise<Replica> {
-  const child = spawn(process.execPath, ['--enable-source-maps', 'dist/node.mjs'], {
-    env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0', ...env },
+  const child = spawn('sh', ['-c', toStartCommand()], {
+    env: {
+      PATH: process.env['PATH'],
+      NODE_OPTIONS: INSPECT_OPTION,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      ADMIN_PORT: '0',
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = once(child, 'close') as Promise<[number | null]>;
@@ -40,7 +50,12 @@ export async function startReplica(env: Readonly<Record<string, string>>): Promi
   const listening = new Promise<string>((resolve) => {
     tellUrl = resolve;
   });
-  createInterface({ input: child.stderr }).on('line', complain);
+  let inspectorUrl = '';
+  createInterface({ input: child.stderr }).on('line', (text) => {
+    const found = INSPECTOR_LINE.exec(text);
+    if (found === null) complain(text);
+    else inspectorUrl ||= found[1] ?? '';
+  });
   createInterface({ input: child.stdout }).on('line', (text) => {
     const line = JSON.parse(text) as Record<string, unknown>;
     if (line['audit'] === 'intent') {
@@ -65,13 +80,23 @@ export async function startReplica(env: Readonly<Record<string, string>>): Promi
     url,
     audit,
     complaints,
-    measure: () => ({ residentMb: readResidentMb(child.pid), handles: readdirSync(`/proc/${child.pid}/fd`).length }),
+    async measure() {
+      const liveHeapMb = await measureLiveHeapMb(inspectorUrl);
+      const handles = readdirSync(`/proc/${child.pid}/fd`).length;
+      return { residentMb: readResidentMb(child.pid), liveHeapMb, handles };
+    },
     async stop() {
       child.kill('SIGTERM');
       const [code] = await exited;
       return code ?? -1;
     },
   };
+}
+
+/** `npm start` without its build: the bounds of the heap are part of what is measured. */
+function toStartCommand(): string {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { start: string } };
+  return scripts.start.replace(/^.* && /, '');
 }
 
 function readResidentMb(pid: number | undefined): number {

@@ -5,11 +5,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { makeTrouble } from './faults.ts';
-import { makeLoad, type Tally } from './load.ts';
-import { type Measure, type Replica, startReplica } from './replica.ts';
+import { fillTokenMemory, makeLoad, type Tally } from './load.ts';
+import { type Measure, startReplica } from './replica.ts';
 import { openWorld } from './world.ts';
 
-const SAMPLE_MS = 1_000;
+/** Each sample is a full collection too. */
+const SAMPLE_MS = 10_000;
 /** Until connections that nobody uses any more are closed, on both sides of a replica. */
 const REST_MS = 8_000;
 /** The longest run: what is longer is a service, not a test. */
@@ -25,18 +26,21 @@ if (!(minutes > 0 && minutes <= MOST_MINUTES)) throw new Error(`--minutes: a num
 
 const world = await openWorld();
 const replicas = await Promise.all([startReplica(world.env.redis), startReplica(world.env.file)]);
-const starts = replicas.map((replica) => replica.measure());
+await fillTokenMemory(world, replicas);
+const measureAll = () => Promise.all(replicas.map((replica) => replica.measure()));
+const starts = await measureAll();
 const began = performance.now();
 const isOver = () => performance.now() - began > minutes * 60_000;
 const samples: Sample[][] = replicas.map(() => []);
-const sampling = setInterval(() => {
-  for (const [index, replica] of replicas.entries()) samples[index]?.push(sample(replica));
+const sampling = setInterval(async () => {
+  const at = (performance.now() - began) / 60_000;
+  for (const [index, measure] of (await measureAll()).entries()) samples[index]?.push({ minutes: at, ...measure });
 }, SAMPLE_MS);
 
 const [tally, troubles] = await Promise.all([makeLoad(world, replicas, isOver), makeTrouble(world, isOver)]);
 clearInterval(sampling);
 await sleep(REST_MS);
-const ends = replicas.map((replica) => replica.measure());
+const ends = await measureAll();
 const codes = await Promise.all(replicas.map((replica) => replica.stop()));
 await world.close();
 
@@ -62,10 +66,6 @@ const found = Object.entries(faults).filter(([, count]) => count > 0);
 console.log(found.length === 0 ? 'sound' : `NOT SOUND: ${found.map(([name, count]) => `${count} ${name}`).join(', ')}`);
 process.exit(found.length === 0 ? 0 : 1);
 
-function sample(replica: Replica): Sample {
-  return { minutes: (performance.now() - began) / 60_000, ...replica.measure() };
-}
-
 function printTally({ requests, aborted, answers, lost, wrong, falseSuccesses, repaired, latenciesMs }: Tally): void {
   const sorted = [...latenciesMs].sort((a, b) => a - b);
   const at = (share: number) => `${(sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1)} ms`;
@@ -78,28 +78,30 @@ function printTally({ requests, aborted, answers, lost, wrong, falseSuccesses, r
   console.log(`latency with faults: p50 ${at(0.5)}, p99 ${at(0.99)}, longest ${at(1 - 1 / (sorted.length + 1))}`);
 }
 
-/** Caches and compiled code fill up first: whether memory is flat, the second half says. */
+/** Compiled code and smaller caches come first: whether memory is flat, the second half says. */
 function printMeasures(start: Measure, taken: readonly Sample[], end: Measure): void {
   const half = Math.floor(taken.length / 2);
-  const slopes = [taken.slice(0, half), taken.slice(half)].map((samples) => toSlope(samples).toFixed(2));
-  const most = { residentMb: 0, handles: 0 };
-  for (const { residentMb, handles } of taken) {
-    most.residentMb = Math.max(most.residentMb, residentMb);
-    most.handles = Math.max(most.handles, handles);
+  const slopeOf = (read: (one: Measure) => number) =>
+    [taken.slice(0, half), taken.slice(half)].map((samples) => toSlope(samples, read).toFixed(2));
+  const mostOf = (read: (one: Measure) => number) => Math.max(...taken.map(read), read(start), read(end));
+  const kinds = { 'live heap': (one: Measure) => one.liveHeapMb, 'resident set': (one: Measure) => one.residentMb };
+  for (const [name, read] of Object.entries(kinds)) {
+    const [first, second] = slopeOf(read);
+    const [from, most, to] = [read(start), mostOf(read), read(end)].map((mb) => `${mb.toFixed(1)} MB`);
+    console.log(`  ${name}: ${from} at the start, ${most} at most, ${to} at the end`);
+    console.log(`    slope: ${first} MB/min in the first half, ${second} MB/min in the second`);
   }
-  const toMb = ({ residentMb }: Measure) => `${residentMb.toFixed(1)} MB`;
-  console.log(`  resident set: ${toMb(start)} at the start, ${toMb(most)} at most, ${toMb(end)} at the end`);
-  console.log(`  slope: ${slopes[0]} MB/min in the first half, ${slopes[1]} MB/min in the second`);
-  console.log(`  open handles: ${start.handles} at the start, ${most.handles} at most, ${end.handles} at the end`);
+  const most = mostOf((one) => one.handles);
+  console.log(`  open handles: ${start.handles} at the start, ${most} at most, ${end.handles} at the end`);
 }
 
 /** Least squares, in MB per minute. */
-function toSlope(samples: readonly Sample[]): number {
+function toSlope(samples: readonly Sample[], read: (one: Sample) => number): number {
   const mean = (numbers: readonly number[]) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
-  const [meanX, meanY] = [mean(samples.map((one) => one.minutes)), mean(samples.map((one) => one.residentMb))];
+  const [meanX, meanY] = [mean(samples.map((one) => one.minutes)), mean(samples.map(read))];
   let [above, below] = [0, 0];
   for (const one of samples) {
-    above += (one.minutes - meanX) * (one.residentMb - meanY);
+    above += (one.minutes - meanX) * (read(one) - meanY);
     below += (one.minutes - meanX) ** 2;
   }
   return below === 0 ? 0 : above / below;
