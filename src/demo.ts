@@ -17,7 +17,7 @@ import { type NodeServer, startNodeServer } from './node-server.ts';
 import { openSandboxBackend, type SandboxBackend } from './sandbox/backend.ts';
 import { toExamples } from './sandbox/examples.ts';
 import { findDifferences, PAGE_PATH, type RawAnswer } from './sandbox/page.ts';
-import { createWorld, PAGE_MEMBER_ID, PAGE_ORGANIZATION_ID, type SandboxWorld } from './sandbox/world.ts';
+import { createWorld, PAGE_MEMBER_ID, PAGE_ORGANIZATION_ID } from './sandbox/world.ts';
 import { openLineWriter } from './telemetry/write-line.ts';
 
 const SECRET_BYTES = 32;
@@ -43,7 +43,17 @@ async function run(isOnce: boolean): Promise<number> {
   const secret = randomBytes(SECRET_BYTES).toString('base64url');
   const folder = await mkdtemp(join(tmpdir(), 'holdover-demo-'));
   const backend = await openSandboxBackend({ organizations: world.organizations });
-  const holdover = await openHoldover(world, backend, secret, join(folder, 'directory.json'));
+  const backing = {
+    BACKEND_URL: backend.url,
+    BACKEND_TOKEN_URL: backend.tokenUrl,
+    BACKEND_CREDENTIALS: JSON.stringify(world.credentials),
+    ORGANIZATIONS: `file:${join(folder, 'directory.json')}`,
+  };
+  const exports = `export ${Object.entries(backing)
+    .map(([name, value]) => `${name}='${value}'`)
+    .join(' ')}`;
+  await writeFile(join(folder, 'directory.json'), JSON.stringify(world.directory));
+  const holdover = await openHoldover(backing, secret);
   try {
     print(`Holdover listens at ${holdover.url}, the sandbox backend at ${backend.url}.\n`);
     const admin = await signToken(secret, 'uaa-id-111', 'cloud_controller.admin');
@@ -56,6 +66,7 @@ async function run(isOnce: boolean): Promise<number> {
     if (isOnce) return 0;
     const stranger = await signToken(secret, 'uaa-id-112', 'cloud_controller.write');
     const eager = await signToken(secret, 'uaa-id-113', 'cloud_controller.write');
+    print(`\nFor another Holdover on this sandbox; LEGACY_TOKEN_SECRET is yours to choose:\n\n${exports}`);
     print('\nTry it, from another terminal; Ctrl-C ends the demo.');
     for (const { title, line } of toExamples(holdover.url, { admin, stranger, eager }, QUOTA)) {
       print(`\n# ${title}\n${line}`);
@@ -69,22 +80,13 @@ async function run(isOnce: boolean): Promise<number> {
   }
 }
 
-async function openHoldover(
-  world: SandboxWorld,
-  backend: SandboxBackend,
-  secret: string,
-  directoryPath: string,
-): Promise<NodeServer> {
-  await writeFile(directoryPath, JSON.stringify(world.directory));
+async function openHoldover(backing: Readonly<Record<string, string>>, secret: string): Promise<NodeServer> {
   const env = {
+    ...backing,
     HOST: '127.0.0.1',
     PORT: '0',
     ADMIN_PORT: '0',
-    BACKEND_URL: backend.url,
-    BACKEND_TOKEN_URL: backend.tokenUrl,
-    BACKEND_CREDENTIALS: JSON.stringify(world.credentials),
     LEGACY_TOKEN_SECRET: secret,
-    ORGANIZATIONS: `file:${directoryPath}`,
     RATE_LIMIT: `${QUOTA}/1h`,
     LOG_LEVEL: 'warn',
   };

@@ -143,14 +143,16 @@ export const VARIABLES = [
   },
   {
     name: 'LEGACY_INFO',
-    meaning: 'JSON answered at `/v2/info` where there is no origin',
+    meaning:
+      'JSON answered at `/v2/info` where there is no origin, with at least `authorization_endpoint`, `token_endpoint` and `api_version`',
     unset: 'none: 404',
     runtime: 'both',
     shows: 'nothing',
   },
   {
     name: 'ADAPT',
-    meaning: 'comma-separated operations that are adapted; others go to the origin',
+    meaning:
+      'comma-separated operations that are adapted, of `remove-org-user` and `get-organization`; others go to the origin',
     unset: 'all',
     runtime: 'both',
     shows: 'value',

@@ -100,7 +100,8 @@ export const FAILURE_MODES = {
     deadline: { times: 1, of: 'REDIS_TIMEOUT_MS' },
     recoversWithinMs: 2_000,
     why: 'Each process or isolate counts by itself meanwhile, so a caller may get up to N per replica. After three failures Redis is asked once a second, and requests wait for nothing.',
-    check: '`Redis decides no rate limits` in the log has the reason; `holdover_breaker_state`.',
+    check:
+      '`not connected to Redis` in the log has the reason; `Redis decides no rate limits` from the third failure on; `holdover_breaker_state`.',
   },
   limitsOpen: {
     what: 'Redis, limits (`RATE_LIMIT_ON_FAILURE=open`)',

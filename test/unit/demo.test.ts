@@ -1,5 +1,6 @@
 /** The demo as a newcomer runs it: a process of its own, its curl lines pasted into a shell. */
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseDirectory } from '../../src/directory/contents.ts';
 import { findDifferences, PAGE_BODY, PAGE_GUID, PAGE_PATH, PAGE_STATUS } from '../../src/sandbox/page.ts';
 import { createWorld } from '../../src/sandbox/world.ts';
+import { startOnNode } from '../support/holdover.ts';
 
 const PAGE = readFileSync(new URL('../contract/legacy-page.txt', import.meta.url), 'utf8');
 
@@ -179,6 +181,19 @@ describe.skipIf(!hasCurl)('npm run demo', () => {
       const expected = { status: Number(status), code: code === undefined ? undefined : Number(code) };
       expect({ title, ...(await paste(line)) }).toEqual({ title, ...expected });
     }
+  });
+
+  it('prints what another Holdover needs for its sandbox, and the README’s first call succeeds there', async () => {
+    const [exports = ''] = /^export .+$/m.exec(demo.output()) ?? [];
+    const backing = [...exports.matchAll(/(\w+)='([^']*)'/g)].map(([, name = '', value = '']) => [name, value]);
+    const secret = randomBytes(32).toString('base64url');
+    const holdover = await startOnNode({ ...Object.fromEntries(backing), LEGACY_TOKEN_SECRET: secret });
+    const [, commands = ''] = /<!-- first-call:[^`]*```sh\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? [];
+    const env = { PATH: process.env['PATH'], LEGACY_TOKEN_SECRET: secret, PORT: new URL(holdover.url).port };
+    const { stdout } = await promisify(execFile)('sh', ['-c', commands], { env });
+    expect(stdout).toMatch(/^HTTP\/1\.1 201 Created\r\n/);
+    expect(stdout.endsWith(`\r\n\r\n${PAGE_BODY}`)).toBe(true);
+    await holdover.stop();
   });
 
   it('listens on 127.0.0.1 alone', async () => {
