@@ -73,14 +73,14 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   // Beyond a maximum Node drops lines in silence: a client could so hide the X-Forwarded-For that a proxy wrote behind its
   // own. Their bytes are bounded already.
   server.maxHeadersCount = 0;
-  const inFlight = new Set<ServerResponse>();
-  /** The last request of a connection, answered or not. */
-  const latest = new WeakMap<Duplex, ServerResponse>();
+  /** The last request of each connection, answered or not. */
+  const latest = new Map<Duplex, ServerResponse>();
   let isDraining = false;
   const serve = (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    latest.set(incoming.socket, outgoing);
-    inFlight.add(outgoing);
-    outgoing.once('close', () => inFlight.delete(outgoing));
+    const { socket } = incoming;
+    // Once a connection, not once a request.
+    if (!latest.has(socket)) socket.once('close', () => latest.delete(socket));
+    latest.set(socket, outgoing);
     if (isDraining) outgoing.shouldKeepAlive = false;
     void handle(incoming, outgoing);
   };
@@ -114,7 +114,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     url: toUrl(server),
     async drain(timeoutMs) {
       isDraining = true;
-      for (const outgoing of inFlight) outgoing.shouldKeepAlive = false;
+      for (const outgoing of latest.values()) outgoing.shouldKeepAlive = false;
       const closed = new Promise<'drained'>((resolve) => {
         server.close(() => resolve('drained'));
       });
