@@ -203,3 +203,37 @@ export const HUGE_HTTP = toHttp('200 OK', `{"a":"${'x'.repeat(1024 * 1024)}`, 10
 
 /** workerd reads on until an empty line. */
 export const NO_HTTP = 'SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\r\n';
+
+/** Breaks whoever answers HTTP behind `proxy`. `wrongShape`: an answer that is HTTP, and not theirs; `slowMs`: late for all who ask. */
+export function breakHttp(
+  fault: Fault,
+  proxy: FaultProxy,
+  { slowMs, wrongShape }: { readonly slowMs: number; readonly wrongShape: string },
+): Promise<void> {
+  const reply = (bytes: string) => proxy.break(answerHttp(bytes));
+  switch (fault) {
+    case 'refused':
+    case 'down at start':
+      return proxy.break({ kind: 'refuse' });
+    case 'dies mid-request':
+      return proxy.break({ kind: 'cut', afterBytes: 0 });
+    case 'frozen':
+      return proxy.break({ kind: 'freeze' });
+    case 'slow':
+      return proxy.break({ kind: 'delay', ms: slowMs });
+    case 'resets mid-answer':
+      return proxy.break({ kind: 'cut', afterBytes: 40 });
+    case 'garbage':
+      return reply(NO_HTTP);
+    case 'huge answer':
+      return reply(HUGE_HTTP);
+    case 'wrong shape':
+      return reply(wrongShape);
+    case 'answers 500':
+      return reply(toHttp('500 Internal Server Error', '{}'));
+    case 'TLS not trusted':
+      return proxy.break({ kind: 'distrust' });
+    default:
+      throw new Error(`nothing that answers HTTP breaks so: ${fault}`);
+  }
+}

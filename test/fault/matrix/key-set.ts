@@ -14,11 +14,9 @@ import { type RedisServer, startRedis } from '../../support/redis.ts';
 import { createRsaKey } from '../../support/tokens.ts';
 import { FAILURE_MODES, type Fault } from '../failure-modes.ts';
 import {
-  answerHttp,
+  breakHttp,
   expectMode,
   expectTruth,
-  HUGE_HTTP,
-  NO_HTTP,
   newMember,
   note,
   remove,
@@ -35,30 +33,8 @@ const STRANGER = createRsaKey({ kid: 'unknown' });
 /** Until the key set asks again after a failure: its cooldown and a whole attempt. */
 const ASKED_AGAIN_WITHIN_MS = 15_000;
 
-function breakServer(fault: Fault, proxy: FaultProxy): Promise<void> {
-  const reply = (bytes: string) => proxy.break(answerHttp(bytes));
-  switch (fault) {
-    case 'refused':
-    case 'down at start':
-      return proxy.break({ kind: 'refuse' });
-    case 'dies mid-request':
-      return proxy.break({ kind: 'cut', afterBytes: 0 });
-    case 'frozen':
-      return proxy.break({ kind: 'freeze' });
-    case 'slow':
-      return proxy.break({ kind: 'delay', ms: 4_000 });
-    case 'resets mid-answer':
-      return proxy.break({ kind: 'cut', afterBytes: 40 });
-    case 'garbage':
-      return reply(NO_HTTP);
-    case 'huge answer':
-      return reply(HUGE_HTTP);
-    case 'wrong shape':
-      return reply(toHttp('200 OK', '{"keys":"none"}'));
-    default:
-      return proxy.break({ kind: 'distrust' });
-  }
-}
+const breakServer = (fault: Fault, proxy: FaultProxy) =>
+  breakHttp(fault, proxy, { slowMs: 4_000, wrongShape: toHttp('200 OK', '{"keys":"none"}') });
 
 /** Before the first keys: one Holdover, which asks again after each failure's cooldown. */
 export function keySetSuite(runtime: Runtime): void {

@@ -10,19 +10,8 @@ import { type MemberBackend, startMemberBackend } from '../../support/member-bac
 import { openPassthrough } from '../../support/passthrough.ts';
 import { rawRequest } from '../../support/raw-request.ts';
 import { type RedisServer, startRedis } from '../../support/redis.ts';
-import { FAILURE_MODES, type Fault } from '../failure-modes.ts';
-import {
-  answerHttp,
-  expectTruth,
-  NO_HTTP,
-  newMember,
-  note,
-  remove,
-  start,
-  startTlsProxy,
-  toDirectory,
-  toHttp,
-} from '../rig.ts';
+import { FAILURE_MODES } from '../failure-modes.ts';
+import { breakHttp, expectTruth, newMember, note, remove, start, startTlsProxy, toDirectory, toHttp } from '../rig.ts';
 
 const LONG_BYTES = 2 * 1024 * 1024;
 const SLOW_MS = 500;
@@ -70,23 +59,6 @@ export function originSuite(runtime: Runtime): void {
       await expectTruth(holdover, backend, user, seen);
     }
 
-    const breakOrigin = (fault: Fault): Promise<void> => {
-      const reply = (bytes: string) => proxy.break(answerHttp(bytes));
-      switch (fault) {
-        case 'refused':
-        case 'down at start':
-          return proxy.break({ kind: 'refuse' });
-        case 'dies mid-request':
-          return proxy.break({ kind: 'cut', afterBytes: 0 });
-        case 'garbage':
-          return reply(NO_HTTP);
-        case 'wrong shape':
-          return reply(toHttp('999 Odd', '{}'));
-        default:
-          return proxy.break({ kind: 'distrust' });
-      }
-    };
-
     it.sequential.each([
       'down at start',
       'refused',
@@ -95,7 +67,7 @@ export function originSuite(runtime: Runtime): void {
       'wrong shape',
       'TLS not trusted',
     ] as const)('%s', async (fault) => {
-      await breakOrigin(fault);
+      await breakHttp(fault, proxy, { slowMs: SLOW_MS, wrongShape: toHttp('999 Odd', '{}') });
       const { status, code } = await pass();
       expect({ status, code }).toEqual({ status: 503, code: 10015 });
       await expectRemoval();

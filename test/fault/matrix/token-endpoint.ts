@@ -8,12 +8,10 @@ import { type MemberBackend, startMemberBackend } from '../../support/member-bac
 import { type RedisServer, startRedis } from '../../support/redis.ts';
 import { FAILURE_MODES, type Fault } from '../failure-modes.ts';
 import {
-  answerHttp,
   BACKEND_TIMEOUT_MS,
+  breakHttp,
   expectMode,
   expectTruth,
-  HUGE_HTTP,
-  NO_HTTP,
   newMember,
   note,
   remove,
@@ -27,34 +25,11 @@ import {
 const FAULTS = FAILURE_MODES.tokenCold.faults;
 const toCredential = (fault: Fault) => `for-${FAULTS.indexOf(fault as (typeof FAULTS)[number])}`;
 
-function breakEndpoint(fault: Fault, proxy: FaultProxy): Promise<void> {
-  const reply = (bytes: string) => proxy.break(answerHttp(bytes));
-  switch (fault) {
-    case 'down at start':
-    case 'refused':
-      return proxy.break({ kind: 'refuse' });
-    case 'dies mid-request':
-      return proxy.break({ kind: 'cut', afterBytes: 0 });
-    case 'frozen':
-      return proxy.break({ kind: 'freeze' });
-    case 'slow':
-      return proxy.break({ kind: 'delay', ms: 2 * BACKEND_TIMEOUT_MS });
-    case 'resets mid-answer':
-      return proxy.break({ kind: 'cut', afterBytes: 40 });
-    case 'garbage':
-      return reply(NO_HTTP);
-    case 'huge answer':
-      return reply(HUGE_HTTP);
-    case 'wrong shape':
-      return reply(toHttp('200 OK', '{"access_token":["a"],"token_type":"Bearer"}'));
-    case 'answers 500':
-      return reply(toHttp('500 Internal Server Error', '{}'));
-    case 'TLS not trusted':
-      return proxy.break({ kind: 'distrust' });
-    default:
-      throw new Error(`a token endpoint has no ${fault}`);
-  }
-}
+const breakEndpoint = (fault: Fault, proxy: FaultProxy) =>
+  breakHttp(fault, proxy, {
+    slowMs: 2 * BACKEND_TIMEOUT_MS,
+    wrongShape: toHttp('200 OK', '{"access_token":["a"],"token_type":"Bearer"}'),
+  });
 
 /** Each fault meets a credential that has no token yet, and one that has. */
 export function tokenEndpointSuite(runtime: Runtime): void {
