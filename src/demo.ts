@@ -43,16 +43,14 @@ async function run(isOnce: boolean): Promise<number> {
   const secret = randomBytes(SECRET_BYTES).toString('base64url');
   const folder = await mkdtemp(join(tmpdir(), 'holdover-demo-'));
   const backend = await openSandboxBackend({ organizations: world.organizations });
+  const directoryPath = join(folder, 'directory.json');
+  await writeFile(directoryPath, JSON.stringify(world.directory));
   const backing = {
     BACKEND_URL: backend.url,
     BACKEND_TOKEN_URL: backend.tokenUrl,
     BACKEND_CREDENTIALS: JSON.stringify(world.credentials),
-    ORGANIZATIONS: `file:${join(folder, 'directory.json')}`,
+    ORGANIZATIONS: `file:${directoryPath}`,
   };
-  const exports = `export ${Object.entries(backing)
-    .map(([name, value]) => `${name}='${value}'`)
-    .join(' ')}`;
-  await writeFile(join(folder, 'directory.json'), JSON.stringify(world.directory));
   const holdover = await openHoldover(backing, secret);
   try {
     print(`Holdover listens at ${holdover.url}, the sandbox backend at ${backend.url}.\n`);
@@ -66,7 +64,10 @@ async function run(isOnce: boolean): Promise<number> {
     if (isOnce) return 0;
     const stranger = await signToken(secret, 'uaa-id-112', 'cloud_controller.write');
     const eager = await signToken(secret, 'uaa-id-113', 'cloud_controller.write');
-    print(`\nFor another Holdover on this sandbox; LEGACY_TOKEN_SECRET is yours to choose:\n\n${exports}`);
+    const exports = Object.entries(backing).map(([name, value]) => `${name}='${value}'`);
+    print(
+      `\nFor another Holdover on this sandbox; LEGACY_TOKEN_SECRET is yours to choose:\n\nexport ${exports.join(' ')}`,
+    );
     print('\nTry it, from another terminal; Ctrl-C ends the demo.');
     for (const { title, line } of toExamples(holdover.url, { admin, stranger, eager }, QUOTA)) {
       print(`\n# ${title}\n${line}`);

@@ -64,7 +64,7 @@ export function createDirectory(options: CachedDirectoryOptions): CachedDirector
     toBytes: (legacyUser) => USER_BYTES + legacyUser.length,
   });
   // A user is removed once, so that a look-up of each would be a round trip for each removal.
-  const allUsers = new ReadThrough<FindBackendUser | 'too-many'>({
+  const allUsers = new ReadThrough<FindBackendUser | 'one-by-one'>({
     ...common,
     name: 'users',
     load: (_all, scope) => source.allUsers(scope),
@@ -78,7 +78,7 @@ export function createDirectory(options: CachedDirectoryOptions): CachedDirector
     const failuresBefore = gate.failures;
     const all = await allUsers.find('all', scope);
     if (!all.ok) return all;
-    const found = all.value === 'too-many' ? undefined : all.value(legacyUser);
+    const found = all.value === 'one-by-one' ? undefined : all.value(legacyUser);
     if (found !== undefined) return succeed(found);
     // They are from before the source failed just now: nobody waits for it twice, nor is called unknown by them.
     if (gate.failures !== failuresBefore) return fail(toUnavailable(`${gate.failure}`));

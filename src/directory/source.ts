@@ -11,8 +11,8 @@ export interface DirectorySource {
   organization(guid: string, scope: Scope): Promise<Found<Organization>>;
   /** The backend's id of a user, as `users.ts` decides. */
   backendUser(legacyUser: string, scope: Scope): Promise<Found<string>>;
-  /** The same for all users at once, where the source can give them so. */
-  allUsers(scope: Scope): Promise<Found<FindBackendUser | 'too-many'>>;
+  /** The same for all users at once, where the source can give them so; else they are to be asked for one by one. */
+  allUsers(scope: Scope): Promise<Found<FindBackendUser | 'one-by-one'>>;
   /** Whether the source, when it was last asked, had more users than `allUsers` gives. */
   mapsTooMany(): boolean;
   describe(scope: Scope): Promise<DirectoryDescription>;

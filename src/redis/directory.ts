@@ -97,7 +97,7 @@ export function createRedisDirectory(): DirectorySource {
       const users = fields && toUsers(fields);
       const isWhole = users?.size === said.users && reserved?.length === said.reserved;
       // Where a part is lost or unusable, `backendUser` says for each user whether that matters.
-      if (!isWhole) return { value: 'too-many', version: said.version };
+      if (!isWhole) return { value: 'one-by-one', version: said.version };
       return { value: createFindBackendUser(users, new Set(reserved), said.unmapped_users), version: said.version };
     },
     async describe(scope) {

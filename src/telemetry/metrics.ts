@@ -113,8 +113,11 @@ export function createMetrics(droppedCount: () => number): Metrics {
       const operation = record.operation ?? 'none';
       countRequest(`${operation} ${ending.outcome} ${Math.trunc(ending.status / 100)}xx`);
       countClient(toClient(record, ending));
-      const duration = durationChildren.get(operation) ?? durations.labels(operation);
-      durationChildren.set(operation, duration);
+      let duration = durationChildren.get(operation);
+      if (duration === undefined) {
+        duration = durations.labels(operation);
+        durationChildren.set(operation, duration);
+      }
       duration.observe(ending.durationMs / 1000);
       for (const { name, child } of stepChildren) {
         const ms = record.stepMs(name);

@@ -1,8 +1,8 @@
 /**
  * The one writer of standard output on Node. Log (`json-log.ts`) and audit (`audit.ts`) leave their lines in a buffer; the
- * audit has it written in the same turn of the event loop (`gather-lines.ts`), before anything goes on. All writing is synchronous and on this thread, so that no line can stand
- * inside another: a write from libuv's thread pool could be cut in two by one from here wherever the pipe was full.
- * Nothing else may write to the same descriptor.
+ * audit has it written in the same turn of the event loop (`gather-lines.ts`), before anything goes on. All writing is
+ * synchronous and on this thread, so that no line can stand inside another: a write from libuv's thread pool could be cut
+ * in two by one from here wherever the pipe was full. Nothing else may write to the same descriptor.
  */
 import { writeSync } from 'node:fs';
 import { toPrintable } from './printable.ts';

@@ -53,7 +53,7 @@ const source: DirectorySource = {
   allUsers: async () => {
     await held;
     if (fault) throw fault;
-    return { value: few ?? 'too-many', version };
+    return { value: few ?? 'one-by-one', version };
   },
   mapsTooMany: () => isMany,
   describe: async () => {
