@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server';
+import { getRequestListener, type Http2Bindings, type HttpBindings, RequestError } from '@hono/node-server';
 import type { Failure } from '../failure.ts';
 
 export interface ListenerOptions {
@@ -43,13 +43,13 @@ const DRAIN_POLL_MS = 50;
 
 /** Rejects as `listen` does: address in use, no permission. */
 export async function openListener(options: ListenerOptions): Promise<Listener> {
-  const serveFetch = (request: Request, env: HttpBindings) => {
+  const serveFetch = (request: Request, env: HttpBindings | Http2Bindings) => {
     // Not every Host that @hono/node-server lets pass makes a URL, and its Request breaks when its body is first read.
     if (!URL.canParse(request.url)) throw new RequestError('Invalid URL');
-    return options.fetch(request, env);
+    return options.fetch(request, env as HttpBindings);
   };
-  const handle = getRequestListener((request, env) => serveFetch(request, env as HttpBindings), {
-    errorHandler(error) {
+  const listenerOptions = {
+    errorHandler(error: unknown) {
       // A RequestError: the target or the Host header makes no URL, so `fetch` never saw the request.
       const isRequestError = error instanceof RequestError;
       const reason = String(error);
@@ -59,7 +59,10 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
       });
       return new Response(body, { status, headers });
     },
-  });
+  };
+  const handle = getRequestListener(serveFetch, listenerOptions);
+  // What is left of a body is read and thrown away, for which there is a timer at the end of each request.
+  const handleBodiless = getRequestListener(serveFetch, { ...listenerOptions, autoCleanupIncoming: false });
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -82,7 +85,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     if (!latest.has(socket)) socket.once('close', () => latest.delete(socket));
     latest.set(socket, outgoing);
     if (isDraining) outgoing.shouldKeepAlive = false;
-    void handle(incoming, outgoing);
+    void (hasBody(incoming) ? handle : handleBodiless)(incoming, outgoing);
   };
   /** What came is no message. Its answer must neither be taken for another request's, nor come on top of its own. */
   const refuse = (socket: Duplex, reason: string) => {
@@ -130,6 +133,11 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
       return end;
     },
   };
+}
+
+/** RFC 9112, section 6.3. */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
 }
 
 function toWire({ status, headers, body }: PlainAnswer): string {
