@@ -75,8 +75,9 @@ export async function startNodeServer(config: Config, writer: LineWriter): Promi
   const pending = new Set<Promise<unknown>>();
   const scope: Scope = {
     waitUntil(work) {
+      const forget = () => pending.delete(work);
       pending.add(work);
-      void work.finally(() => pending.delete(work));
+      work.then(forget, forget);
     },
     redis() {
       if (redis === undefined) throw new Error('REDIS_URL is not set');

@@ -22,7 +22,7 @@ export interface Services extends Admitting {
   readonly audit: Audit;
   /** Hands the call to the old server as it came; undefined without LEGACY_ORIGIN_URL. */
   readonly origin: ((call: Call) => Promise<Result<Response>>) | undefined;
-  /** Keeps work alive when the client is gone. `work` must not reject. */
+  /** As `Scope.waitUntil`. */
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
@@ -121,7 +121,7 @@ export async function runOperation(
     ip: call.ip,
   };
   const removed = removeOnRecord(removal, entry, services);
-  services.waitUntil(removed.catch(() => undefined));
+  services.waitUntil(removed);
   const outcome = await removed;
   record.step('backend');
   record.removal = outcome;

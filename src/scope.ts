@@ -7,7 +7,7 @@ import type { Cluster, Redis } from 'ioredis';
 export interface Scope {
   /**
    * Keeps `work` alive after the answer was sent: `ctx.waitUntil` on Workers; on Node the drain waits for it.
-   * `work` must not reject.
+   * That it rejects is for whoever began it to tell.
    */
   waitUntil(work: Promise<unknown>): void;
   /**

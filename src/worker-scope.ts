@@ -19,7 +19,7 @@ export function openRequestScope(
   return {
     waitUntil(promise) {
       work.push(promise);
-      ctx.waitUntil(promise);
+      ctx.waitUntil(promise.catch(() => undefined));
     },
     redis() {
       client ??= createRequestRedis(redis);

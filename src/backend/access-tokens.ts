@@ -130,7 +130,7 @@ export class AccessTokens {
   #refreshAhead(name: string, entry: Entry, scope: Scope): void {
     if (this.#flights.isFlying(entry.flight) || this.#options.monotonicMs() < entry.failedUntil) return;
     const refreshed = this.#flights.run(entry.flight, scope, () => this.#fetch(name, entry));
-    scope.waitUntil(refreshed.catch(() => undefined));
+    scope.waitUntil(refreshed);
   }
 
   async #fetch(name: string, entry: Entry): Promise<Result<AccessToken>> {
