@@ -2,18 +2,19 @@
  * The Hono app: which requests reach which part of the pipeline, the request id, the body cap, and the answer on the
  * wire. Steps 1 to 3 of decisions.md, section 1; the rest is `pipeline.ts`. Both runtimes run this same app.
  */
+import { Buffer } from 'node:buffer';
 import { Hono } from 'hono';
 import { identify } from './admission.ts';
 import { readBody } from './body.ts';
 import { type Call, type Reply, toRefusal } from './call.ts';
-import type { Failure } from './failure.ts';
+import type { Failure, Result } from './failure.ts';
 import type { Shape } from './legacy/era.ts';
 import { toLegacyError } from './legacy/errors.ts';
 import { getOrganization } from './legacy/get-organization.ts';
 import { toLegacyHeaders, toRequestId } from './legacy/headers.ts';
 import type { Operation } from './legacy/operation.ts';
 import { removeOrgUser } from './legacy/remove-org-user.ts';
-import { hasOneReading, looselyMatches, matchRoute, toPathname, toRoutePath } from './legacy/route.ts';
+import { createMatchRoute, hasOneReading, looselyMatches, toPathname, toRoutePath } from './legacy/route.ts';
 import { runOperation, runPassthrough, type Services } from './pipeline.ts';
 import type { Log } from './telemetry/log.ts';
 import type { RequestRecord } from './telemetry/request-log.ts';
@@ -56,19 +57,23 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Visit }> {
   const guarded = adapted.filter((operation) => operation.method === 'DELETE');
 
   for (const operation of adapted) {
+    const matchRoute = createMatchRoute(operation.path);
     app.on(operation.method, operation.path, (c) => {
       // Hono's routers differ about a trailing slash, and Hono would decode a parameter a second time.
-      const parameters = matchRoute(operation.path, c.req.path);
+      const parameters = matchRoute(c.req.path);
       if (parameters === undefined) return c.notFound();
       // An organization that the origin might read as another, which has moved, never gets there.
       const { services, rawTarget } = c.env;
       const isHeld = services.origin && guarded.includes(operation) && !hasOneReading(toPathname(rawTarget));
       const held = isHeld ? { ...services, origin: undefined } : services;
-      return answer(c.req.raw, c.env, async (call) => {
-        const body = await readBody(c.req.raw);
-        if (!body.ok) return closing(refuse(body.failure, call, held));
-        call.body = body.value;
-        return runOperation(operation, parameters, call, held);
+      return answer(c.req.raw, c.env, (call) => {
+        const run = (body: Result<Uint8Array>) => {
+          if (!body.ok) return closing(refuse(body.failure, call, held));
+          call.body = body.value;
+          return runOperation(operation, parameters, call, held);
+        };
+        const body = readBody(c.req.raw);
+        return body instanceof Promise ? body.then(run) : run(body);
       });
     });
   }
@@ -90,7 +95,7 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Visit }> {
     }
     if (isInfo && options.info !== undefined) {
       const info: Reply = { answer: { status: 200, body: options.info }, headers: {} };
-      return answer(c.req.raw, c.env, async () => info);
+      return answer(c.req.raw, c.env, () => info);
     }
     return answer(c.req.raw, c.env, routeUnknown(services));
   });
@@ -101,7 +106,7 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Visit }> {
   return app;
 }
 
-type Run = (call: Call) => Promise<Reply>;
+type Run = (call: Call) => Reply | Promise<Reply>;
 
 async function answer(request: Request, visit: Visit, run: Run): Promise<Response> {
   const { services, record } = visit;
@@ -145,7 +150,7 @@ export function toPlainAnswer(
   shape: Shape,
 ): { status: number; headers: Record<string, string>; body: string } {
   const { status, body, headers } = toLegacyError(failure, shape);
-  return { status, headers: { ...toLegacyHeaders(crypto.randomUUID(), body), ...headers }, body };
+  return { status, headers: { ...toLegacyHeaders(crypto.randomUUID(), Buffer.byteLength(body)), ...headers }, body };
 }
 
 function toResponse(
@@ -153,7 +158,11 @@ function toResponse(
   requestId: string,
 ): Response {
   // Not two spreads: V8 makes that a slow object.
-  return new Response(body, { status, headers: Object.assign(toLegacyHeaders(requestId, body), headers) });
+  return new Response(body, { status, headers: Object.assign(toLegacyHeaders(requestId, toLength(body)), headers) });
+}
+
+function toLength(body: string | null): number | null {
+  return body === null ? null : Buffer.byteLength(body);
 }
 
 /** A refusal from before, or beside, the pipeline: no token is verified, so only the User-Agent can choose its shape. */
@@ -167,13 +176,14 @@ function closing(reply: Reply): Reply {
 }
 
 function routeUnknown(services: Services): Run {
-  return async (call) => refuse({ kind: 'route-unknown' }, call, services);
+  return (call) => refuse({ kind: 'route-unknown' }, call, services);
 }
 
 const NO_QUERY = new URLSearchParams();
 
 /** Of the target as it was sent, like the path: `request.url` holds the client's Host too. */
 function toQuery(target: string): URLSearchParams {
+  if (!target.includes('?')) return NO_QUERY;
   const [, query] = /^[^?#]*\?([^#]*)/.exec(target) ?? [];
   return query === undefined ? NO_QUERY : new URLSearchParams(query);
 }

@@ -7,15 +7,21 @@ const BODY_LIMIT_BYTES = 64 * 1024;
 /** Such a body takes no longer than this on any line; one that dribbles holds a connection for no more. */
 const BODY_TIMEOUT_MS = 15_000;
 
-/** Step 3. All of the body, where it is no larger than the cap; it is kept only for the origin. */
-export async function readBody(request: Request): Promise<Result<Uint8Array>> {
-  const tooLarge = fail({ kind: 'body-too-large', limitBytes: BODY_LIMIT_BYTES });
+/** Step 3. All of the body, where it is no larger than the cap; it is kept only for the origin. A plain Result where there is none. */
+export function readBody(request: Request): Result<Uint8Array> | Promise<Result<Uint8Array>> {
   const length = request.headers.get('content-length');
   const isChunked = request.headers.has('transfer-encoding');
-  if (!isChunked && (length === null || length === '0')) return succeed(NO_BYTES);
-  if (!isChunked && Number(length) > BODY_LIMIT_BYTES) return tooLarge;
-  if (request.body === null) return succeed(NO_BYTES);
-  const reader = request.body.getReader();
+  if (!isChunked && (length === null || length === '0')) return NO_BODY;
+  if (!isChunked && Number(length) > BODY_LIMIT_BYTES) return TOO_LARGE;
+  return request.body === null ? NO_BODY : readStream(request.body);
+}
+
+const NO_BODY = succeed(new Uint8Array(0));
+
+const TOO_LARGE = fail({ kind: 'body-too-large', limitBytes: BODY_LIMIT_BYTES });
+
+async function readStream(body: ReadableStream<Uint8Array>): Promise<Result<Uint8Array>> {
+  const reader = body.getReader();
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
@@ -26,7 +32,7 @@ export async function readBody(request: Request): Promise<Result<Uint8Array>> {
     let size = 0;
     for (let next = await reader.read(); !next.done; next = await reader.read()) {
       size += next.value.byteLength;
-      if (size > BODY_LIMIT_BYTES) return tooLarge;
+      if (size > BODY_LIMIT_BYTES) return TOO_LARGE;
       chunks.push(next.value);
     }
     return isLate
@@ -38,8 +44,6 @@ export async function readBody(request: Request): Promise<Result<Uint8Array>> {
     clearTimeout(timer);
   }
 }
-
-const NO_BYTES = new Uint8Array(0);
 
 function concatenate(chunks: readonly Uint8Array[], size: number): Uint8Array {
   const bytes = new Uint8Array(size);

@@ -6,7 +6,9 @@
 
 /** The path of a URL or a request target (origin-form or absolute-form), still encoded, with neither query nor fragment. */
 export function toPathname(target: string): string {
-  return target.replace(/[?#].*/s, '').replace(/^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/]*/, '') || '/';
+  const end = target.search(/[?#]/);
+  const path = end === -1 ? target : target.slice(0, end);
+  return path.startsWith('/') ? path : path.replace(/^[A-Za-z][A-Za-z0-9+.-]*:\/\/[^/]*/, '') || '/';
 }
 
 /** What routes are matched against. */
@@ -16,24 +18,28 @@ export function toRoutePath(pathname: string): string {
   return resolveSegments(decodeOnce(pathname));
 }
 
-/** The values at the parameters of `pattern` when `routePath` matches it segment by segment, by parameter name. */
-export function matchRoute(pattern: string, routePath: string): Map<string, string> | undefined {
-  const expected = pattern.split('/');
-  const found = routePath.split('/');
-  if (expected.length !== found.length) return undefined;
-  const parameters = new Map<string, string>();
-  for (let index = 0; index < expected.length; index += 1) {
-    const segment = expected[index] as string;
-    const value = found[index] as string;
-    if (!segment.startsWith(':')) {
-      if (segment !== value) return undefined;
-    } else if (value === '') {
-      return undefined;
-    } else {
-      parameters.set(segment.slice(1), value);
+/** The values at the parameters of a pattern, by name, where a route path matches it segment by segment. */
+export type MatchRoute = (routePath: string) => Map<string, string> | undefined;
+
+export function createMatchRoute(pattern: string): MatchRoute {
+  const segments = pattern.slice(1).split('/');
+  return (routePath) => {
+    const parameters = new Map<string, string>();
+    let at = 0;
+    for (const segment of segments) {
+      if (routePath.charAt(at) !== '/') return undefined;
+      const start = at + 1;
+      const slash = routePath.indexOf('/', start);
+      at = slash === -1 ? routePath.length : slash;
+      if (segment.startsWith(':')) {
+        if (start === at) return undefined;
+        parameters.set(segment.slice(1), routePath.slice(start, at));
+      } else if (at - start !== segment.length || !routePath.startsWith(segment, start)) {
+        return undefined;
+      }
     }
-  }
-  return parameters;
+    return at === routePath.length ? parameters : undefined;
+  };
 }
 
 /** Most rounds of decoding in a loose reading. More layers than this are no accident, and are taken for a match. */
@@ -81,7 +87,7 @@ export function hasOneReading(pathname: string): boolean {
 }
 
 function resolvesTo(path: string, pattern: string): boolean {
-  return matchRoute(pattern, resolveSegments(path).replace(/\/$/, '')) !== undefined;
+  return createMatchRoute(pattern)(resolveSegments(path).replace(/\/$/, '')) !== undefined;
 }
 
 function namesInOrder(path: string, pattern: string): boolean {

@@ -4,13 +4,13 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { looselyMatches, matchRoute, toPathname, toRoutePath } from '../../src/legacy/route.ts';
+import { createMatchRoute, looselyMatches, toPathname, toRoutePath } from '../../src/legacy/route.ts';
 
 const PATTERN = '/v2/organizations/:organization/users/:user';
 const LITERALS = ['v2', 'organizations', 'users'];
 const RUNS = { seed: 20141124, numRuns: 3000 };
 
-const match = (path: string) => matchRoute(PATTERN, toRoutePath(path));
+const match = (path: string) => createMatchRoute(PATTERN)(toRoutePath(path));
 
 const id = fc
   .string({

@@ -48,7 +48,9 @@ describe('the page', () => {
   });
 
   it('gets its own headers back, in its order', () => {
-    const headers = Object.entries(toLegacyHeaders(REQUEST_ID, PAGE_BODY)).map(([name, value]) => `${name}: ${value}`);
+    const headers = Object.entries(toLegacyHeaders(REQUEST_ID, sizeOf(PAGE_BODY))).map(
+      ([name, value]) => `${name}: ${value}`,
+    );
     expect(headers).toEqual(PAGE_HEADERS);
   });
 
