@@ -26,13 +26,14 @@ export interface Services extends Admitting {
   readonly waitUntil: (work: Promise<unknown>) => void;
 }
 
-/** Two lines for each removal, and nothing else (decisions.md, section 8). Both have written when they resolve. */
+/** Two lines for each removal, and nothing else (decisions.md, section 8). */
 export interface Audit {
-  /** Rejects where the line cannot be written: then nothing is removed. */
-  intent(entry: AuditEntry): Promise<void>;
-  /** Never rejects. */
-  outcome(entry: AuditEntry, outcome: RemovalOutcome): Promise<void>;
+  /** Has written the intent when it resolves, with what writes the outcome. Rejects where it cannot: then nothing is removed. */
+  intent(entry: AuditEntry): Promise<WriteOutcome>;
 }
+
+/** Has written the line when it resolves. Never rejects. */
+export type WriteOutcome = (outcome: RemovalOutcome) => Promise<void>;
 
 export interface AuditEntry {
   readonly requestId: string;
@@ -137,9 +138,9 @@ async function removeOnRecord(
   entry: AuditEntry,
   { audit, removeMember }: Services,
 ): Promise<RemovalOutcome> {
-  await audit.intent(entry);
+  const writeOutcome = await audit.intent(entry);
   const outcome = await removeMember(removal);
-  await audit.outcome(entry, outcome);
+  await writeOutcome(outcome);
   return outcome;
 }
 

@@ -3,9 +3,10 @@
  * copy of both in a Redis stream, which nothing waits for. When they are written: `pipeline.ts`. How: `write-line.ts` on
  * Node, `console.log` on Workers.
  */
+import type { RemovalOutcome } from '../backend/client.ts';
 import type { Audit, AuditEntry } from '../pipeline.ts';
 import type { Scope } from '../scope.ts';
-import { joinJson } from './json-log.ts';
+import { toIsoTime, toMembers } from './json-log.ts';
 import type { Log } from './log.ts';
 import type { Meter } from './meter.ts';
 
@@ -33,28 +34,31 @@ export function createAudit(options: AuditOptions): (scope: Scope) => Audit {
     const copy = hasCopy ? copier(scope) : () => undefined;
     return {
       async intent(entry) {
-        const line = JSON.stringify(toFields('intent', entry, nowMs()));
+        const common = toCommon(entry);
+        const line = `{"audit":"intent","at":"${toIsoTime(nowMs())}",${common}}`;
         await writeLine(line);
         tryCopy(copy, line);
-      },
-      async outcome(entry, outcome) {
-        const ending = {
-          outcome: outcome.outcome,
-          backend_status: outcome.backendStatus ?? null,
-          backend_request_id: outcome.backendRequestId ?? null,
-          tries: outcome.tries,
-        };
-        const line = joinJson(JSON.stringify(toFields('outcome', entry, nowMs())), JSON.stringify(ending));
-        // The removal has happened, or may have: neither may keep its answer from the client, nor one the other from its work.
-        try {
-          await writeLine(line);
-        } catch (error) {
-          report(error);
-        }
-        tryCopy(copy, line);
+        return (outcome) => writeOutcome(copy, common, outcome);
       },
     };
   };
+
+  /** The removal has happened, or may have: neither may keep its answer from the client, nor one the other from its work. */
+  async function writeOutcome(copy: (line: string) => void, common: string, outcome: RemovalOutcome): Promise<void> {
+    const ending = toMembers({
+      outcome: outcome.outcome,
+      backend_status: outcome.backendStatus ?? null,
+      backend_request_id: outcome.backendRequestId ?? null,
+      tries: outcome.tries,
+    });
+    const line = `{"audit":"outcome","at":"${toIsoTime(nowMs())}",${common},${ending}}`;
+    try {
+      await writeLine(line);
+    } catch (error) {
+      report(error);
+    }
+    tryCopy(copy, line);
+  }
 
   function tryCopy(copy: (line: string) => void, line: string): void {
     try {
@@ -69,11 +73,9 @@ export function createAudit(options: AuditOptions): (scope: Scope) => Audit {
   }
 }
 
-/** Every field is always there, so that a line can be read by position and by name; `null` where nothing is known. */
-function toFields(audit: 'intent' | 'outcome', entry: AuditEntry, atMs: number) {
-  return {
-    audit,
-    at: new Date(atMs).toISOString(),
+/** What both lines say. Every field is always there, so that a line can be read by position and by name; `null` where nothing is known. */
+function toCommon(entry: AuditEntry): string {
+  return toMembers({
     request_id: entry.requestId,
     caller: entry.caller,
     client_id: entry.clientId ?? null,
@@ -81,7 +83,7 @@ function toFields(audit: 'intent' | 'outcome', entry: AuditEntry, atMs: number) 
     user: entry.user,
     backend_user: entry.backendUser,
     ip: entry.ip,
-  };
+  });
 }
 
 /** How long lines are gathered for one command: two commands for each removal cost more than all that decides about it. */

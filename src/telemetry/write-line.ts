@@ -30,7 +30,7 @@ const FLUSH_LENGTH = 16 * 1024;
 /** Longest that somebody who watches the log waits for a line. */
 const FLUSH_INTERVAL_MS = 100;
 
-/** What is kept while nobody reads; what comes after it is lost. */
+/** Characters that are kept while nobody reads, before any is escaped; what comes after them is lost. */
 const KEPT_MAX_LENGTH = 4 * 1024 * 1024;
 
 /** How long an audit line waits, and everything with it, for a reader that is slower than we are. */
@@ -53,7 +53,8 @@ export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array
   let timer: NodeJS.Timeout | undefined;
 
   function flush(patienceMs: number): void {
-    const bytes = rest.length === 0 ? Buffer.from(lines) : Buffer.concat([rest, Buffer.from(lines)]);
+    const added = Buffer.from(toPrintable(lines));
+    const bytes = rest.length === 0 ? added : Buffer.concat([rest, added]);
     lines = '';
     let offset = 0;
     const deadline = performance.now() + (isStuck ? 0 : patienceMs);
@@ -96,7 +97,7 @@ export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array
   /** Whether there was room. */
   function append(text: string): boolean {
     const hasRoom = rest.length + lines.length < KEPT_MAX_LENGTH;
-    if (hasRoom) lines += toPrintable(text);
+    if (hasRoom) lines += text;
     else dropped += 1;
     return hasRoom;
   }

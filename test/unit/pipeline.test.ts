@@ -26,7 +26,12 @@ function remove(steps: string[], intent: () => Promise<void>) {
     takeQuota: async () => succeed(undefined),
     authenticate: async () => succeed({ id: 'a', clientId: undefined, scopes: new Set(['cloud_controller.admin']) }),
     directory: { findOrganization: async () => succeed(ORGANIZATION), findBackendUser: async () => succeed('u') },
-    audit: { intent, outcome: async () => void steps.push('outcome') },
+    audit: {
+      async intent() {
+        await intent();
+        return async () => void steps.push('outcome');
+      },
+    },
     removeMember: async () => {
       steps.push('backend');
       return { outcome: 'removed', backendStatus: 204, backendRequestId: undefined, tries: 1 };

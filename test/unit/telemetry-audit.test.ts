@@ -4,7 +4,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { RemovalOutcome } from '../../src/backend/client.ts';
-import type { AuditEntry } from '../../src/pipeline.ts';
+import type { Audit, AuditEntry } from '../../src/pipeline.ts';
 import { createRequestRedis } from '../../src/redis/connection.ts';
 import type { Scope } from '../../src/scope.ts';
 import { createAudit } from '../../src/telemetry/audit.ts';
@@ -63,11 +63,15 @@ function setUp(redis?: () => Redis, writeLine?: (line: string) => void) {
   return { audit, lines, said, counts, copies: () => Promise.all(work) };
 }
 
+async function writeBoth(audit: Audit, entry: AuditEntry = ENTRY, outcome: RemovalOutcome = REMOVED): Promise<void> {
+  const writeOutcome = await audit.intent(entry);
+  await writeOutcome(outcome);
+}
+
 describe('the lines', () => {
   it('say who asked for whose removal, before, and how it ended, after', async () => {
     const { audit, lines } = setUp();
-    await audit.intent(ENTRY);
-    await audit.outcome(ENTRY, REMOVED);
+    await writeBoth(audit);
     expect(lines.map((line) => JSON.parse(line))).toEqual([
       { audit: 'intent', ...COMMON },
       {
@@ -85,8 +89,8 @@ describe('the lines', () => {
     const { audit, lines } = setUp();
     const trace = { backendStatus: undefined, backendRequestId: undefined, tries: 3 };
     const unknown: RemovalOutcome = { outcome: 'unknown', reason: 'unavailable', detail: 'reset', ...trace };
-    await audit.outcome({ ...ENTRY, clientId: undefined }, unknown);
-    expect(JSON.parse(lines[0] ?? '')).toEqual({
+    await writeBoth(audit, { ...ENTRY, clientId: undefined }, unknown);
+    expect(JSON.parse(lines[1] ?? '')).toEqual({
       audit: 'outcome',
       ...COMMON,
       client_id: null,
@@ -112,10 +116,10 @@ describe('the lines', () => {
   });
 
   it('cost a client nothing where the outcome cannot be written', async () => {
-    const { audit, said } = setUp(undefined, () => {
-      throw new Error('EPIPE');
+    const { audit, said } = setUp(undefined, (line) => {
+      if (line.includes('"outcome"')) throw new Error('EPIPE');
     });
-    await audit.outcome(ENTRY, REMOVED);
+    await writeBoth(audit);
     expect(said).toEqual(['an audit line was not written']);
   });
 });
@@ -141,8 +145,7 @@ describe('the copy in Redis', () => {
   it('has both lines of a removal as they were written, in order', async () => {
     const client = connectTo(server.url);
     const { audit, lines, said, counts, copies } = setUp(() => client);
-    await audit.intent(ENTRY);
-    await audit.outcome(ENTRY, REMOVED);
+    await writeBoth(audit);
     expect(lines).toHaveLength(2);
     await copies();
     const entries = await server.client().xrange('holdover:audit', '-', '+');
@@ -165,8 +168,7 @@ describe('the copy in Redis', () => {
     let client = connectTo('redis://127.0.0.1:1');
     const { audit, lines, said, counts, copies } = setUp(() => client);
     for (let n = 0; n < 3; n++) {
-      await audit.intent(ENTRY);
-      await audit.outcome(ENTRY, REMOVED);
+      await writeBoth(audit);
     }
     expect(lines).toHaveLength(6);
     await copies();
@@ -189,8 +191,7 @@ describe('the copy in Redis', () => {
     await once(silent, 'listening');
     const client = connectTo(`redis://127.0.0.1:${(silent.address() as AddressInfo).port}`);
     const { audit, lines, counts, copies } = setUp(() => client);
-    await audit.intent(ENTRY);
-    await audit.outcome(ENTRY, REMOVED);
+    await writeBoth(audit);
     expect([lines.length, counts.failed]).toEqual([2, 0]);
     await copies();
     expect(counts.failed).toBe(2);
@@ -202,8 +203,7 @@ describe('the copy in Redis', () => {
     const { audit, lines, counts, copies } = setUp(() => {
       throw new Error('no more connections');
     });
-    await audit.intent(ENTRY);
-    await audit.outcome(ENTRY, REMOVED);
+    await writeBoth(audit);
     await copies();
     expect([lines.length, counts.failed]).toEqual([2, 2]);
   });

@@ -1,7 +1,7 @@
 /** The log: one shape of line on both runtimes, and what the line of a request holds and never holds. */
 import { describe, expect, it } from 'vitest';
 import type { Failure } from '../../src/failure.ts';
-import { createJsonLog } from '../../src/telemetry/json-log.ts';
+import { createJsonLog, toIsoTime } from '../../src/telemetry/json-log.ts';
 import type { Log, LogLevel } from '../../src/telemetry/log.ts';
 import { createRequestRecord, logRequest, type RequestRecord, toEnding } from '../../src/telemetry/request-log.ts';
 
@@ -30,6 +30,16 @@ describe('a line', () => {
       { level: 'info', at, n: 1, message: 'b' },
       { level: 'warn', at, text: 'd\n\u0000', message: 'c\n"' },
       { level: 'error', at, list: [1], message: 'e' },
+    ]);
+  });
+
+  it('has the time at which it was written, however close the one before', () => {
+    const at = [1417403599999, 1417403599999, 1417403600000, 1417403599999].map(toIsoTime);
+    expect(at).toEqual([
+      '2014-12-01T03:13:19.999Z',
+      '2014-12-01T03:13:19.999Z',
+      '2014-12-01T03:13:20.000Z',
+      '2014-12-01T03:13:19.999Z',
     ]);
   });
 
