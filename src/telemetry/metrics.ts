@@ -4,8 +4,9 @@
  * sorts and hashes labels at every increment.
  * Which counts there are: `meter.ts`, and `observeRequest` below.
  */
-import { Counter, type CounterConfiguration, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, type CounterConfiguration, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { BreakerState } from '../breaker.ts';
+import { createHistogram } from './histogram.ts';
 import type { Meter } from './meter.ts';
 import { type Ending, type RequestRecord, STEP_NAMES } from './request-log.ts';
 
@@ -14,9 +15,6 @@ export interface Metrics extends Meter {
   /** Prometheus text, with its Content-Type. */
   render(): Promise<{ readonly contentType: string; readonly text: string }>;
 }
-
-/** From a denied caller (well under a millisecond) to BACKEND_TIMEOUT_MS's default and a bit. */
-const BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** More kinds of clients than an operator would chase by name; whoever comes later counts as `other`. */
 const CLIENTS_MAX = 100;
@@ -44,19 +42,15 @@ export function createMetrics(droppedCount: () => number): Metrics {
     labelNames: ['client'],
     registers,
   });
-  const durations = new Histogram({
+  const observeDuration = createHistogram(registry, {
     name: 'holdover_request_duration_seconds',
     help: 'Time from request to answer.',
-    labelNames: ['operation'],
-    buckets: BUCKETS_SECONDS,
-    registers,
+    label: 'operation',
   });
-  const steps = new Histogram({
+  const observeStep = createHistogram(registry, {
     name: 'holdover_step_duration_seconds',
     help: 'Time a request spent in a step, where the step ran.',
-    labelNames: ['step'],
-    buckets: BUCKETS_SECONDS,
-    registers,
+    label: 'step',
   });
   const countLookup = createTally({
     name: 'holdover_cache_lookups_total',
@@ -97,8 +91,6 @@ export function createMetrics(droppedCount: () => number): Metrics {
     },
   });
 
-  const durationChildren = new Map<string, ReturnType<typeof durations.labels>>();
-  const stepChildren = STEP_NAMES.map((name) => ({ name, child: steps.labels(name) }));
   const clientNames = new Set<string>([UNVERIFIED]);
 
   function toClient(record: RequestRecord, { product }: Ending): string {
@@ -113,15 +105,10 @@ export function createMetrics(droppedCount: () => number): Metrics {
       const operation = record.operation ?? 'none';
       countRequest(`${operation} ${ending.outcome} ${Math.trunc(ending.status / 100)}xx`);
       countClient(toClient(record, ending));
-      let duration = durationChildren.get(operation);
-      if (duration === undefined) {
-        duration = durations.labels(operation);
-        durationChildren.set(operation, duration);
-      }
-      duration.observe(ending.durationMs / 1000);
-      for (const { name, child } of stepChildren) {
+      observeDuration(operation, ending.durationMs);
+      for (const name of STEP_NAMES) {
         const ms = record.stepMs(name);
-        if (ms > 0) child.observe(ms / 1000);
+        if (ms > 0) observeStep(name, ms);
       }
     },
     cache: (name, isHit) => countLookup(isHit ? `${name} hit` : `${name} miss`),

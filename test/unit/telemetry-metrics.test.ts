@@ -1,5 +1,7 @@
 /** What Prometheus reads: the counts, and that no client can make them grow without bound. */
+import { Histogram, Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
+import { BUCKETS_SECONDS, createHistogram } from '../../src/telemetry/histogram.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { createRequestRecord, type RequestRecord, toEnding } from '../../src/telemetry/request-log.ts';
 
@@ -98,5 +100,27 @@ describe('the parts', () => {
     expect(contentType).toMatch(/^text\/plain; version=0\.0\.4/);
     expect(text).toContain('nodejs_eventloop_lag_seconds');
     expect(text).toContain('process_resident_memory_bytes');
+  });
+});
+
+describe('a histogram', () => {
+  it("says what prom-client's own would say of the same times", async () => {
+    const [own, theirs] = [new Registry(), new Registry()];
+    const [name, help] = ['h_seconds', 'Help.'];
+    const observe = createHistogram(own, { name, help, label: 'step' });
+    const histogram = new Histogram({
+      name,
+      help,
+      labelNames: ['step'],
+      buckets: BUCKETS_SECONDS,
+      registers: [theirs],
+    });
+    const times = BUCKETS_SECONDS.flatMap((bound) => [bound * 999, bound * 1000, bound * 1001]);
+    for (const [index, ms] of [0, ...times, 60_000].entries()) {
+      const step = index % 3 === 0 ? 'limit' : 'a "quoted" one';
+      observe(step, ms);
+      histogram.labels(step).observe(ms / 1000);
+    }
+    expect(await own.metrics()).toBe(await theirs.metrics());
   });
 });
