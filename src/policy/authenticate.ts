@@ -16,8 +16,8 @@ export interface Caller {
   readonly scopes: ReadonlySet<string>;
 }
 
-/** `authorization` is the header's value. Fails with `token-missing`, `token-invalid`, or `unavailable` (key set). */
-export type Authenticate = (authorization: string | undefined) => Promise<Result<Caller>>;
+/** `authorization` is the header's value. A plain Result where nothing has to be waited for. Fails with `token-missing`, `token-invalid`, or `unavailable` (key set). */
+export type Authenticate = (authorization: string | undefined) => Result<Caller> | Promise<Result<Caller>>;
 
 /** The keys tokens may be signed with. `Scope` is what an implementation needs of the request, if anything. */
 export interface KeyRing<Scope> {
@@ -76,7 +76,7 @@ interface VerifiedToken extends Grant {
 /** The scope of the request is handed to the key ring with each call. */
 export function createAuthenticate<Scope>(
   options: AuthenticateOptions<Scope>,
-): (authorization: string | undefined, scope: Scope) => Promise<Result<Caller>> {
+): (authorization: string | undefined, scope: Scope) => ReturnType<Authenticate> {
   const { keys, epochSeconds } = options;
   const verifiedTokens = new LRUCache<string, VerifiedToken>({ max: MAX_CACHED_TOKENS });
 
@@ -86,23 +86,28 @@ export function createAuthenticate<Scope>(
     const found = await keys.find(header, scope);
     if (!found.ok) {
       // A token that its own claims refuse is refused, key or no key.
-      const judged = judge(token);
+      const judged = judge(parseSegment(token.split('.')[1]));
       return judged.ok ? found : judged;
     }
     const fitting = found.value.filter((key) => key.algorithms.has(header.alg));
     if (fitting.length === 0) return refuseToken('key-unknown');
-    const key = await findSigner(token, header.alg, fitting);
-    if (key === undefined) return refuseToken('signature-wrong');
-    const judged = judge(token);
-    return judged.ok ? succeed({ ...judged.value, key }) : judged;
+    const signed = await findSigner(token, header.alg, fitting);
+    if (signed === undefined) return refuseToken('signature-wrong');
+    const judged = judge(parseObject(signed.payload));
+    return judged.ok ? succeed({ ...judged.value, key: signed.key }) : judged;
   };
 
-  const judge = (token: string): Result<Grant> => {
-    const claims = parseSegment(token.split('.')[1]);
-    return claims === undefined ? refuseToken('claims-unreadable') : decideClaims(claims, options, epochSeconds());
+  const judge = (claims: Readonly<Record<string, unknown>> | undefined): Result<Grant> =>
+    claims === undefined ? refuseToken('claims-unreadable') : decideClaims(claims, options, epochSeconds());
+
+  const verifyAndKeep = async (token: string, digest: string, scope: Scope): Promise<Result<Caller>> => {
+    const verified = await verify(token, scope);
+    if (!verified.ok) return verified;
+    verifiedTokens.set(digest, verified.value);
+    return succeed(verified.value.caller);
   };
 
-  return async (authorization, scope) => {
+  return (authorization, scope) => {
     const presented = parseBearer(authorization);
     if (!presented.ok) return presented;
     const token = presented.value;
@@ -111,16 +116,11 @@ export function createAuthenticate<Scope>(
     const known = verifiedTokens.get(digest);
     const isHit = known !== undefined && keys.isCurrent(known.key, scope);
     options.onCacheLookup(isHit);
-    if (isHit) {
-      const lifetime = decideLifetime(known, epochSeconds());
-      if (lifetime.ok) return succeed(known.caller);
-      verifiedTokens.delete(digest);
-      return lifetime;
-    }
-    const verified = await verify(token, scope);
-    if (!verified.ok) return verified;
-    verifiedTokens.set(digest, verified.value);
-    return succeed(verified.value.caller);
+    if (!isHit) return verifyAndKeep(token, digest, scope);
+    const lifetime = decideLifetime(known, epochSeconds());
+    if (lifetime.ok) return succeed(known.caller);
+    verifiedTokens.delete(digest);
+    return lifetime;
   };
 }
 
@@ -149,12 +149,12 @@ async function findSigner(
   token: string,
   alg: string,
   fitting: readonly VerificationKey[],
-): Promise<VerificationKey | undefined> {
+): Promise<{ readonly key: VerificationKey; readonly payload: Uint8Array } | undefined> {
   for (const key of fitting) {
     const cryptoKey = await key.toCryptoKey(alg);
     try {
-      await compactVerify(token, cryptoKey, { algorithms: [...key.algorithms] });
-      return key;
+      const { payload } = await compactVerify(token, cryptoKey, { algorithms: [...key.algorithms] });
+      return { key, payload };
     } catch (error) {
       if (!(error instanceof errors.JOSEError)) throw error;
     }
@@ -167,7 +167,15 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 /** The JSON object that a part of the token encodes. */
 function parseSegment(segment = ''): Readonly<Record<string, unknown>> | undefined {
   try {
-    const parsed: unknown = JSON.parse(utf8.decode(base64url.decode(segment)));
+    return parseObject(base64url.decode(segment));
+  } catch {
+    return undefined;
+  }
+}
+
+function parseObject(json: Uint8Array): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(utf8.decode(json));
     const isObject = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
     return isObject ? (parsed as Record<string, unknown>) : undefined;
   } catch {

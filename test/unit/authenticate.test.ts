@@ -328,6 +328,14 @@ describe('the claims', () => {
     });
   });
 
+  it('keeps the scopes of callers apart, however often lists are the same', async () => {
+    const lists = [['a b'], ['a', 'b'], ['b', 'a'], ['a', 'b'], [], 'a', ['a', 1]];
+    for (const scope of [...lists, ...lists]) {
+      const isList = Array.isArray(scope) && scope.every((element) => typeof element === 'string');
+      expect(callerOf(await judge({ scope })).scopes).toEqual(new Set(isList ? scope : []));
+    }
+  });
+
   it.each([undefined, null, '1417403600', NOW + 0.5, true, [NOW + 3600], {}])(
     'takes exp %j for expired: it is no integer',
     async (exp) => {
