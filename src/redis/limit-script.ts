@@ -2,9 +2,9 @@
  * `spend` of `policy/rate-limit.ts`, where many processes share one number: a single step on the server, by the server's
  * clock. test/property/rate-limit.test.ts shows the two equal.
  *
- * KEYS: for each unit to be taken, the key that holds the moment its quota is whole again. ARGV: for each, microseconds
- * for one unit and microseconds for all. Answers three numbers for each: 1 or 0, microseconds until the quota is whole,
- * microseconds since the epoch.
+ * KEYS: for each unit to be taken, the key that holds the moment its quota is whole again. ARGV: for each, or once for
+ * all, microseconds for one unit and microseconds for all of them. Answers three numbers for each: 1 or 0, microseconds
+ * until the quota is whole, microseconds since the epoch.
  */
 export const LIMIT_SCRIPT = `
 local time = redis.call('TIME')
@@ -41,7 +41,8 @@ end
 
 local decisions = {}
 for index, key in ipairs(KEYS) do
-  local allowed, full = take(key, tonumber(ARGV[2 * index - 1]), tonumber(ARGV[2 * index]))
+  local at = #ARGV == 2 and 1 or 2 * index - 1
+  local allowed, full = take(key, tonumber(ARGV[at]), tonumber(ARGV[at + 1]))
   decisions[3 * index - 2], decisions[3 * index - 1], decisions[3 * index] = allowed, full, now
 end
 return decisions

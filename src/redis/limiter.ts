@@ -61,7 +61,11 @@ export function createRedisLimitStore(redis: Redis | Cluster, options: RedisLimi
   async function ask(asked: readonly Asked[]): Promise<void> {
     try {
       const keys = asked.map(({ key }) => KEY_PREFIX + key);
-      const args = asked.flatMap(({ quota }) => [toUnitMicros(quota), toWindowMicros(quota)]);
+      const quotas = asked.map(({ quota }) => quota);
+      const isOneForAll = quotas.every((quota) => quota === quotas[0]);
+      const args = quotas
+        .slice(0, isOneForAll ? 1 : undefined)
+        .flatMap((quota) => [toUnitMicros(quota), toWindowMicros(quota)]);
       const decisions = toDecisions(await run(keys, args), asked.length);
       for (const [index, { resolve }] of asked.entries()) resolve(decisions[index] as Decision);
     } catch (error) {
@@ -91,13 +95,13 @@ function isRefusal(error: unknown, code: string): boolean {
 }
 
 function toDecisions(reply: unknown, count: number): Decision[] {
-  const numbers: readonly unknown[] = Array.isArray(reply) ? reply : [];
-  const decisions = Array.from({ length: count }, (_, index) => toDecision(numbers.slice(3 * index, 3 * index + 3)));
-  if (numbers.length !== 3 * count) throw foreignReply();
+  if (!Array.isArray(reply) || reply.length !== 3 * count) throw foreignReply();
+  const decisions: Decision[] = [];
+  for (let at = 0; at < reply.length; at += 3) decisions.push(toDecision(reply[at], reply[at + 1], reply[at + 2]));
   return decisions;
 }
 
-function toDecision([allowed, fullInMicros, atMicros]: readonly unknown[]): Decision {
+function toDecision(allowed: unknown, fullInMicros: unknown, atMicros: unknown): Decision {
   const isOurs = (allowed === 0 || allowed === 1) && isWhole(fullInMicros) && isWhole(atMicros);
   if (!isOurs) throw foreignReply();
   return { isAllowed: allowed === 1, fullInMicros, atMicros };

@@ -89,9 +89,9 @@ function toCommon(entry: AuditEntry): string {
 /** How long lines are gathered for one command: two commands for each removal cost more than all that decides about it. */
 const GATHER_MS = 20;
 
-/** KEYS: the stream. ARGV: its bound, then the lines. */
+/** KEYS: the stream. ARGV: its bound, and the lines as one text: to make each an argument costs the client twice as much. */
 const APPEND = `
-for line = 2, #ARGV do redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'line', ARGV[line]) end
+for line in string.gmatch(ARGV[2], '[^\\n]+') do redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'line', line) end
 `;
 
 /** Takes a line for the copy. A copy that fails is counted line by line, and said once until one succeeds. */
@@ -99,7 +99,7 @@ function createCopier({ log, meter }: AuditOptions): (scope: Scope) => (line: st
   let isFailing = false;
   const send = async (scope: Scope, lines: readonly string[]) => {
     try {
-      await scope.redis().eval(APPEND, 1, STREAM, STREAM_MAX_LINES, ...lines);
+      await scope.redis().eval(APPEND, 1, STREAM, STREAM_MAX_LINES, lines.join('\n'));
       if (isFailing) log.info('audit lines are copied to Redis again');
       isFailing = false;
     } catch (error) {

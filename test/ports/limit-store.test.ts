@@ -204,6 +204,18 @@ describe.skipIf(!HAS_OWN_SERVER)('Redis', () => {
     }
   });
 
+  it('has one quota stand for all of a turn, where all have the same', async () => {
+    const shared = createRedisLimitStore(redis, { timeoutMs: TIMEOUT_MS, monotonicMs, isShared: true });
+    const quota = { limit: 3, periodSeconds: 60 };
+    const names = Array.from({ length: 60 }, (_, index) => `same:${index % 15}`);
+    const answers = await Promise.all(names.map((name) => shared.take(name, quota)));
+    for (const [index, { isAllowed, fullInMicros }] of answers.entries()) {
+      const asked = Math.floor(index / 15) + 1;
+      expect(isAllowed, `${index}`).toBe(asked <= 3);
+      expect(fullInMicros / 1e6, `${index}`).toBeCloseTo(Math.min(asked, 3) * 20, 0);
+    }
+  });
+
   it('asks for each alone where one address turns out to be a Cluster', async () => {
     const cluster = await startRedisCluster(1);
     const [node] = cluster.nodes;
