@@ -97,7 +97,8 @@ export function createBackend(options: BackendOptions): Backend {
   async function remove(removal: Removal, call: BackendCall, progress: Progress): Promise<Conclusion> {
     // The directory maps to UUIDs only; anything else must not become part of a URL.
     if (!UUID.test(removal.userId)) return { kind: 'refused', reason: 'user-id-invalid' };
-    let token = await findToken(removal.credential, call);
+    // Usually known at once: nothing is waited for then.
+    let token = tokens.find(removal.credential, call.scope) ?? (await loadToken(removal.credential, call));
     for (let isRefreshed = false; token.ok; isRefreshed = true) {
       const verdict = await tryToken(removal, token.value, call, progress);
       if (verdict.kind === 'missing') return explainMissing(removal, token.value, call, progress);
@@ -116,7 +117,7 @@ export function createBackend(options: BackendOptions): Backend {
     call: BackendCall,
     progress: Progress,
   ): Promise<Verdict | Unavailable> {
-    const found = await findOrganization(token, call);
+    const found = organizations.find(token) ?? (await loadOrganization(token, call));
     if (found === 'token-refused') return { kind: 'credential-refused' };
     if (!found.ok) return { kind: 'unavailable', detail: toDetail(found.failure) };
     if (found.value !== organizationId) {
@@ -147,15 +148,6 @@ export function createBackend(options: BackendOptions): Backend {
     return { kind: 'unknown', detail: `answered 404, and the member list is no proof of it: ${membership}` };
   }
 
-  // These two are usually known at once: no promise is made then.
-  function findToken(credential: string, call: BackendCall): Result<AccessToken> | Promise<Result<AccessToken>> {
-    return tokens.find(credential, call.scope) ?? loadToken(credential, call);
-  }
-
-  function findOrganization(token: AccessToken, call: BackendCall): TokenOrganization | Promise<TokenOrganization> {
-    return organizations.find(token) ?? loadOrganization(token, call);
-  }
-
   async function loadToken(credential: string, { scope, deadline }: BackendCall): Promise<Result<AccessToken>> {
     const loaded = await deadline.race(tokens.load(credential, scope));
     return loaded ?? unavailable('no access token came before the deadline');
@@ -172,9 +164,9 @@ export function createBackend(options: BackendOptions): Backend {
     removeMember,
     async askOrganization(credential, scope) {
       const call = startCall(scope, crypto.randomUUID());
-      const token = await findToken(credential, call);
+      const token = tokens.find(credential, scope) ?? (await loadToken(credential, call));
       if (!token.ok) return token;
-      const found = await findOrganization(token.value, call);
+      const found = organizations.find(token.value) ?? (await loadOrganization(token.value, call));
       return found === 'token-refused' ? unavailable('the backend refuses the credential') : found;
     },
     status: () => ({ breaker: host.breaker, inFlight: host.inFlight }),

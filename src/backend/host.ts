@@ -3,7 +3,7 @@
  * What is asked, and what an answer means, is the callers' to know: `client.ts`, `organization-check.ts`, `member-list.ts`.
  */
 import { Breaker, type BreakerState } from '../breaker.ts';
-import { type HttpAnswer, type Transport, TransportError } from '../http/transport.ts';
+import { type HttpAnswer, type HttpRequest, type Transport, TransportError } from '../http/transport.ts';
 import type { Scope } from '../scope.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Meter } from '../telemetry/meter.ts';
@@ -126,28 +126,8 @@ export class BackendHost {
     if (slot === undefined) return { kind: 'not-sent', detail: 'too many calls were in flight until the deadline' };
     try {
       if (deadline.remainingMs === 0) return { kind: 'not-sent', detail: 'the deadline passed' };
-      return await this.#exchange(request, call, progress);
-    } finally {
-      this.#slots.giveBack(slot);
-    }
-  }
-
-  async #exchange(request: BackendRequest, call: BackendCall, progress: Progress): Promise<Sent> {
-    const { url, transport } = this.#options;
-    progress.tries += 1;
-    try {
-      const answer = await transport({
-        method: request.method,
-        url: url + request.path,
-        headers: {
-          Authorization: `Bearer ${request.accessToken}`,
-          Accept: ACCEPT,
-          'X-Request-Id': call.requestId,
-          traceparent: call.traceparent,
-        },
-        timeoutMs: call.deadline.remainingMs,
-        maxBytes: request.maxBytes,
-      });
+      progress.tries += 1;
+      const answer = await this.#options.transport(toHttpRequest(this.#options.url, request, call));
       progress.lastAnswer = answer;
       if (isOutage(answer.status)) {
         progress.mayHaveRun = true;
@@ -162,6 +142,23 @@ export class BackendHost {
       if (error.code === 'reset') progress.isAnswerLost = true;
       this.#breaker.failed();
       return { kind: 'lost', code: error.code };
+    } finally {
+      this.#slots.giveBack(slot);
     }
   }
+}
+
+function toHttpRequest(url: string, request: BackendRequest, call: BackendCall): HttpRequest {
+  return {
+    method: request.method,
+    url: url + request.path,
+    headers: {
+      Authorization: `Bearer ${request.accessToken}`,
+      Accept: ACCEPT,
+      'X-Request-Id': call.requestId,
+      traceparent: call.traceparent,
+    },
+    timeoutMs: call.deadline.remainingMs,
+    maxBytes: request.maxBytes,
+  };
 }

@@ -73,17 +73,20 @@ export function createDirectory(options: CachedDirectoryOptions): CachedDirector
     maxBytes: MAX_USER_BYTES,
     toBytes: () => 1,
   });
-  const findBackendUser = async (legacyUser: string, scope: Scope): Promise<Result<string>> => {
+  const findBackendUser = (legacyUser: string, scope: Scope): ReturnType<Directory['findBackendUser']> => {
     if (source.mapsTooMany()) return users.find(legacyUser, scope);
     const failuresBefore = gate.failures;
-    const all = await allUsers.find('all', scope);
-    if (!all.ok) return all;
-    const found = all.value === 'one-by-one' ? undefined : all.value(legacyUser);
-    if (found !== undefined) return succeed(found);
-    // They are from before the source failed just now: nobody waits for it twice, nor is called unknown by them.
-    if (gate.failures !== failuresBefore) return fail(toUnavailable(`${gate.failure}`));
-    // Whoever has just been added is found as soon as an organization would be.
-    return users.find(legacyUser, scope);
+    const findAmong = (all: Result<FindBackendUser | 'one-by-one'>) => {
+      if (!all.ok) return all;
+      const found = all.value === 'one-by-one' ? undefined : all.value(legacyUser);
+      if (found !== undefined) return succeed(found);
+      // They are from before the source failed just now: nobody waits for it twice, nor is called unknown by them.
+      if (gate.failures !== failuresBefore) return fail(toUnavailable(`${gate.failure}`));
+      // Whoever has just been added is found as soon as an organization would be.
+      return users.find(legacyUser, scope);
+    };
+    const all = allUsers.find('all', scope);
+    return all instanceof Promise ? all.then(findAmong) : findAmong(all);
   };
   return {
     forScope: (scope) => ({

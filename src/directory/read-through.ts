@@ -80,8 +80,8 @@ export class ReadThrough<Value> {
     this.#known = new LRUCache({ max: maxEntries, maxSize: maxBytes });
   }
 
-  /** Fails as `toUnknown` says, or with `unavailable`. Never rejects. */
-  find(key: string, scope: Scope): Promise<Result<Value>> {
+  /** Fails as `toUnknown` says, or with `unavailable`. Never rejects. A plain Result where nothing has to be waited for. */
+  find(key: string, scope: Scope): Result<Value> | Promise<Result<Value>> {
     const { ttlMs, meter, name, version, monotonicMs } = this.#options;
     const entry = this.#known.get(key);
     if (entry !== undefined && entry.version === version()) {
@@ -89,7 +89,7 @@ export class ReadThrough<Value> {
       if (ageMs < ttlMs) {
         meter.cache(name, true);
         if (ageMs >= ttlMs * REFRESH_FROM) this.#refresh(key, scope);
-        return Promise.resolve(entry.result);
+        return entry.result;
       }
     }
     return this.#findBeyondCache(key, scope);

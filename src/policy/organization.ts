@@ -19,10 +19,10 @@ export interface BackendOrganization {
   readonly credential: string;
 }
 
-/** The list of what has moved to the backend. */
+/** The list of what has moved to the backend. It answers with a plain Result where nothing has to be waited for. */
 export interface Directory {
   /** Fails with `organization-unknown`, or `unavailable` where nothing can be said. */
-  findOrganization(guid: string): Promise<Result<Organization>>;
+  findOrganization(guid: string): Result<Organization> | Promise<Result<Organization>>;
   /** The backend's id (a lower-case UUID) for a legacy user id. Fails with `user-unknown` or `unavailable`. */
-  findBackendUser(legacyUser: string): Promise<Result<string>>;
+  findBackendUser(legacyUser: string): Result<string> | Promise<Result<string>>;
 }

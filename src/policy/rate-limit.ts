@@ -25,9 +25,12 @@ export interface Verdict {
 
 /**
  * Takes one unit from the quota of `key`. Succeeds with a verdict, allowed or not; with `undefined` where that subject
- * has no limit. Fails only with `unavailable` (Redis is gone and RATE_LIMIT_ON_FAILURE is `closed`).
+ * has no limit. Fails only with `unavailable` (Redis is gone and RATE_LIMIT_ON_FAILURE is `closed`). A plain Result where
+ * nothing has to be waited for.
  */
-export type TakeQuota = (subject: RateLimitSubject, key: string) => Promise<Result<Verdict | undefined>>;
+export type TakeQuota = (subject: RateLimitSubject, key: string) => Taken | Promise<Taken>;
+
+type Taken = Result<Verdict | undefined>;
 
 /** Where the numbers are kept. It counts and nothing else: one step per call, however many call at once. */
 export interface LimitStore {

@@ -71,20 +71,14 @@ export function createRateLimiter(options: RateLimiterOptions): (scope: Scope) =
 
   return (scope) => {
     let store: LimitStore | undefined;
-    return async (subject, name) => {
-      const quota = quotas[subject];
-      if (quota === undefined) return succeed(undefined);
-      const key = toLimitKey(subject, name);
-      if (openStore === undefined || localSubjects.has(subject)) return takeLocally(key, quota);
-      const recalled = recall(key);
-      if (recalled) return succeed(recalled);
 
+    async function askStore(open: (scope: Scope) => LimitStore, key: string, quota: Quota) {
       if (!health.mayAsk()) return decideWithoutStore(key, quota);
       // Taken before the round trip: nobody is refused from memory whom Redis would let through.
       const askedAtMs = monotonicMs();
       let decision: Decision;
       try {
-        store ??= openStore(scope);
+        store ??= open(scope);
         decision = await store.take(key, quota);
       } catch (error) {
         // Never asked twice: the unit may have been taken although no answer came.
@@ -96,6 +90,15 @@ export function createRateLimiter(options: RateLimiterOptions): (scope: Scope) =
       const verdict = toVerdict(decision, quota);
       if (!verdict.isAllowed) refused.set(key, { verdict, untilMs: askedAtMs + toRetryMicros(decision, quota) / 1000 });
       return succeed(verdict);
+    }
+
+    return (subject, name) => {
+      const quota = quotas[subject];
+      if (quota === undefined) return succeed(undefined);
+      const key = toLimitKey(subject, name);
+      if (openStore === undefined || localSubjects.has(subject)) return takeLocally(key, quota);
+      const recalled = recall(key);
+      return recalled ? succeed(recalled) : askStore(openStore, key, quota);
     };
   };
 }

@@ -1,7 +1,7 @@
 /** What the limiter's tests share: a log and a meter that remember, and a limiter wired as `services.ts` wires it on Node. */
 import type { Cluster, Redis } from 'ioredis';
 import { createLocalLimitStore } from '../../src/policy/local-limit-store.ts';
-import type { LimitStore, Quota } from '../../src/policy/rate-limit.ts';
+import type { LimitStore, Quota, TakeQuota } from '../../src/policy/rate-limit.ts';
 import { createRateLimiter, type RateLimiterOptions } from '../../src/policy/rate-limiter.ts';
 import { createRedisLimitStore } from '../../src/redis/limiter.ts';
 import type { Scope } from '../../src/scope.ts';
@@ -54,7 +54,7 @@ export function countCalls(store: LimitStore): LimitStore & { asked: number } {
 
 export interface WiredLimiter {
   readonly store: LimitStore & { asked: number };
-  take(name: string): ReturnType<ReturnType<ReturnType<typeof createRateLimiter>>>;
+  take(name: string): Promise<Awaited<ReturnType<TakeQuota>>>;
 }
 
 /** Limits callers only, over `redis`. */
@@ -74,5 +74,5 @@ export function wireLimiter(
     ...rest,
   });
   const takeQuota = limiter(toScope(() => redis));
-  return { store, take: (name) => takeQuota('caller', name) };
+  return { store, take: async (name) => takeQuota('caller', name) };
 }
