@@ -111,10 +111,11 @@ export class ReadThrough<Value> {
   }
 
   /** Remembers what it finds. Never rejects. */
-  async #load(key: string, scope: Scope): Promise<Result<Value>> {
+  async #load(requested: string, scope: Scope): Promise<Result<Value>> {
     const { load, gate, monotonicMs } = this.#options;
     if (!gate.tryPass()) return fail(toUnavailable('it failed a moment ago'));
     const loadedAtMs = monotonicMs();
+    const key = toOwnText(requested);
     try {
       const found = await load(key, scope);
       gate.succeeded();
@@ -172,6 +173,11 @@ export class ReadThrough<Value> {
     meter.stale('directory');
     return entry.result;
   }
+}
+
+/** The same text in memory of its own. V8 keeps the whole request target, 32 KiB perhaps, for an id that was cut from it. */
+function toOwnText(text: string): string {
+  return JSON.parse(JSON.stringify(text));
 }
 
 export function toUnavailable(reason: string): Failure {

@@ -94,6 +94,7 @@ export const ATTACKS = {
   inside: {
     'a cardinality bomb in the process: a million callers': NODE,
     'a cardinality bomb in the process: a million refused callers': NODE,
+    'a cardinality bomb in the process: ids in targets of 30 KiB': NODE,
     'timing of secret comparisons': NODE,
     'regular expressions that are not linear': NODE,
   },

@@ -6,6 +6,8 @@ import { runInNewContext } from 'node:vm';
 import { transformSync } from 'esbuild';
 import { describe, expect, it } from 'vitest';
 import { parseAst } from 'vitest/node';
+import { createDirectory } from '../../src/directory/cache.ts';
+import { createMatchRoute, toPathname, toRoutePath } from '../../src/legacy/route.ts';
 import { createLocalLimitStore } from '../../src/policy/local-limit-store.ts';
 import { createRateLimiter } from '../../src/policy/rate-limiter.ts';
 import type { Scope } from '../../src/scope.ts';
@@ -141,6 +143,38 @@ const attacks: Record<keyof typeof ATTACKS.inside, () => unknown> = {
     expect(asked).toBe(MILLION);
     await take('caller', toAddress(MILLION - 1));
     expect(asked).toBe(MILLION);
+  },
+
+  'a cardinality bomb in the process: ids in targets of 30 KiB': async () => {
+    const log = { debug() {}, info() {}, warn() {}, error() {} };
+    const version = () => 'v';
+    const directory = createDirectory({
+      source: {
+        organization: async () => ({ value: undefined, version: 'v' }),
+        backendUser: async (user) => ({ value: user.toLowerCase(), version: 'v' }),
+        allUsers: async () => ({ value: 'one-by-one', version: 'v' }),
+        mapsTooMany: () => true,
+        describe: () => expect.unreachable(),
+        version,
+      },
+      cacheSeconds: 60,
+      monotonicMs: () => 0,
+      log,
+      meter: NO_METER,
+    }).forScope({ waitUntil() {}, redis: () => expect.unreachable(), followerWaitMs: Number.POSITIVE_INFINITY });
+    const match = createMatchRoute('/v2/organizations/:organization/users/:user');
+    const held = await heldAfter(async () => {
+      for (let index = 0; index < 10_000; index += 1) {
+        const user = `00000000-0000-4000-8000-${`${index}`.padStart(12, '0')}`;
+        const target = `/v2/organizations/invented-${user}/users/${user}?${'q'.repeat(30_000)}`;
+        // As a request brings it: one text, of which the ids are cut.
+        const ids = match(toRoutePath(toPathname(Buffer.from(target).toString('latin1'))));
+        await directory.findOrganization(ids?.get('organization') ?? '');
+        expect(await directory.findBackendUser(ids?.get('user') ?? '')).toEqual({ ok: true, value: user });
+      }
+      return directory;
+    });
+    expect(held).toBeLessThan(MOST_BYTES);
   },
 
   'timing of secret comparisons': () => {
