@@ -2,7 +2,6 @@
  * Holdover on Node: what only this runtime has (listeners, files, one Redis client for all) put around the app. The entry
  * with its signals is `node.ts`; the demo starts the same server.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Admin, createAdmin } from './admin.ts';
 import { createApp, toPlainAnswer } from './app.ts';
 import { type CredentialList, parseCredentialList } from './backend/credential-list.ts';
@@ -14,11 +13,11 @@ import { type Listener, type ListenerOptions, openListener } from './http/listen
 import { createUndiciTransport } from './http/undici.ts';
 import type { Parsed } from './json-text.ts';
 import { profileOf } from './legacy/profiles.ts';
+import { openNodeScope } from './node-scope.ts';
 import { createUndiciOrigin, type Exchange } from './origin/undici.ts';
 import { toClientIp } from './policy/client-address.ts';
 import { openSharedRedis } from './redis/connection.ts';
 import { createRedisDirectory } from './redis/directory.ts';
-import type { Scope } from './scope.ts';
 import { createWiring } from './services.ts';
 import { gatherLines } from './telemetry/gather-lines.ts';
 import { createJsonLog } from './telemetry/json-log.ts';
@@ -72,19 +71,7 @@ export async function startNodeServer(config: Config, writer: LineWriter): Promi
   }
   await redis?.attempted;
 
-  const pending = new Set<Promise<unknown>>();
-  const scope: Scope = {
-    waitUntil(work) {
-      const forget = () => pending.delete(work);
-      pending.add(work);
-      work.then(forget, forget);
-    },
-    redis() {
-      if (redis === undefined) throw new Error('REDIS_URL is not set');
-      return redis.client;
-    },
-    followerWaitMs: Infinity,
-  };
+  const scope = openNodeScope(redis?.client);
   const { isReady, warmUp, dependencies, forScope } = wiring;
   const services = forScope(scope);
   const app = createApp({ adapt: config.adapt, info: config.info });
@@ -147,7 +134,7 @@ export async function startNodeServer(config: Config, writer: LineWriter): Promi
         const deadlineMs = monotonicMs() + config.shutdownTimeoutMs;
         const end = await listener.drain(config.shutdownTimeoutMs);
         // A removal whose client has hung up is on no connection any more, and still ours to finish.
-        await settledBy(deadlineMs, pending);
+        await scope.settle(Math.max(0, deadlineMs - monotonicMs()));
         clearInterval(warming);
         await adminListener.drain(0);
         await closeAll();
@@ -213,13 +200,4 @@ export async function findDirectoryMistakes(source: string | undefined): Promise
   const read = path === undefined ? undefined : await readTextFile(path);
   const parsed = read?.ok ? parseDirectory(read.value) : read;
   return parsed === undefined || parsed.ok ? [] : parsed.mistakes.map((mistake) => `ORGANIZATIONS: ${mistake}`);
-}
-
-async function settledBy(deadlineMs: number, pending: ReadonlySet<Promise<unknown>>): Promise<void> {
-  const late = new AbortController();
-  const deadline = sleep(Math.max(0, deadlineMs - monotonicMs()), undefined, { signal: late.signal }).catch(
-    () => undefined,
-  );
-  await Promise.race([deadline, Promise.allSettled(pending)]);
-  late.abort();
 }

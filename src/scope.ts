@@ -7,7 +7,7 @@ import type { Cluster, Redis } from 'ioredis';
 export interface Scope {
   /**
    * Keeps `work` alive after the answer was sent: `ctx.waitUntil` on Workers; on Node the drain waits for it.
-   * That it rejects is for whoever began it to tell.
+   * It may reject: whoever began it reports that.
    */
   waitUntil(work: Promise<unknown>): void;
   /**
