@@ -159,12 +159,13 @@ async function openFiles({ organizations, backend }: Config, log: Log): Promise<
   const list = backend.credentials;
   const watched =
     list.kind === 'file' ? await openWatchedFile({ path: list.path, parse: parseCredentialList, log }) : undefined;
-  const toMistakes = (name: string, parsed: Parsed<unknown> | undefined) =>
-    parsed === undefined || parsed.ok ? [] : parsed.mistakes.map((mistake) => `${name}: ${mistake}`);
   return {
     source: directory?.ok ? directory.value : createRedisDirectory(),
     credentials: list.kind === 'list' ? () => list.list : () => (watched?.ok ? watched.value.current() : new Map()),
-    mistakes: [...toMistakes('ORGANIZATIONS', directory), ...toMistakes('BACKEND_CREDENTIALS', watched)],
+    mistakes: [
+      ...(organizations.kind === 'file' ? toMistakes('ORGANIZATIONS', organizations.path, directory) : []),
+      ...(list.kind === 'file' ? toMistakes('BACKEND_CREDENTIALS', list.path, watched) : []),
+    ],
     close() {
       if (directory?.ok) directory.value.close();
       if (watched?.ok) watched.value.close();
@@ -196,8 +197,13 @@ async function tryListen(name: string, options: ListenerOptions): Promise<Parsed
 
 /** What is wrong with the directory file that ORGANIZATIONS names, for the list of a configuration that is refused anyhow. */
 export async function findDirectoryMistakes(source: string | undefined): Promise<readonly string[]> {
-  const path = source?.startsWith('file:') ? source.slice('file:'.length) : undefined;
-  const read = path === undefined ? undefined : await readTextFile(path);
-  const parsed = read?.ok ? parseDirectory(read.value) : read;
-  return parsed === undefined || parsed.ok ? [] : parsed.mistakes.map((mistake) => `ORGANIZATIONS: ${mistake}`);
+  if (!source?.startsWith('file:')) return [];
+  const path = source.slice('file:'.length);
+  const read = await readTextFile(path);
+  return toMistakes('ORGANIZATIONS', path, read.ok ? parseDirectory(read.value) : read);
+}
+
+/** What is wrong with the file at `path` that the variable `name` names. */
+function toMistakes(name: string, path: string, parsed: Parsed<unknown> | undefined): readonly string[] {
+  return parsed === undefined || parsed.ok ? [] : parsed.mistakes.map((mistake) => `${name}: ${path}: ${mistake}`);
 }
