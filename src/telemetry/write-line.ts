@@ -30,7 +30,7 @@ const FLUSH_LENGTH = 16 * 1024;
 /** Longest that somebody who watches the log waits for a line. */
 const FLUSH_INTERVAL_MS = 100;
 
-/** Characters that are kept while nobody reads, before any is escaped; what comes after them is lost. */
+/** What is kept while nobody reads; what comes after it is lost. */
 const KEPT_MAX_LENGTH = 4 * 1024 * 1024;
 
 /** How long an audit line waits, and everything with it, for a reader that is slower than we are. */
@@ -97,7 +97,8 @@ export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array
   /** Whether there was room. */
   function append(text: string): boolean {
     const hasRoom = rest.length + lines.length < KEPT_MAX_LENGTH;
-    if (hasRoom) lines += text;
+    // Escaped when it is written, all at once; but what must wait counts as what it will be.
+    if (hasRoom) lines += rest.length === 0 ? text : toPrintable(text);
     else dropped += 1;
     return hasRoom;
   }

@@ -86,14 +86,14 @@ describe('with a system that takes part of a write', () => {
         return Math.min(take, bytes.length);
       });
       const expected = calls.map(([kind, length], n) => {
-        const line = `${kind} ${n} ${'é'.repeat(length)}`;
+        const line = `${kind} ${n} ${'é\u009b'.repeat(length)}`;
         try {
           if (kind === 'log') writer.bufferLine(line);
           else write(writer, line);
         } catch {
           // Kept for the next write.
         }
-        return `${line}\n`;
+        return `${line.replaceAll('\u009b', '\\u009b')}\n`;
       });
       isBroken = false;
       writer.close();
@@ -145,7 +145,10 @@ describe('with a system that takes part of a write', () => {
     writer.close();
   });
 
-  it('keeps a bounded amount, drops and counts the rest, and then refuses audit lines', () => {
+  it.each([
+    ['plain', 'x'.repeat(1023)],
+    ['escaped', `${'\u009b'.repeat(170)}xxx`],
+  ])('keeps a bounded amount of %s lines, drops and counts the rest, and then refuses audit lines', (_kind, line) => {
     let isBroken = true;
     let bytesWritten = 0;
     let tries = 0;
@@ -155,7 +158,6 @@ describe('with a system that takes part of a write', () => {
       bytesWritten += bytes.length;
       return bytes.length;
     });
-    const line = 'x'.repeat(1023);
     for (let n = 0; n < 8 * 1024; n++) writer.bufferLine(line);
     expect(writer.droppedCount()).toBe(4 * 1024);
     // Not once a line: each try copies all that is kept.
