@@ -61,7 +61,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     },
   };
   const handle = getRequestListener(serveFetch, listenerOptions);
-  // What is left of a body is read and thrown away, for which there is a timer at the end of each request.
+  // `handle` reads what is left of a body and throws it away, with a timer at the end of each request.
   const handleBodiless = getRequestListener(serveFetch, { ...listenerOptions, autoCleanupIncoming: false });
   const server = createServer({
     maxHeaderSize: MAX_HEADER_BYTES,
@@ -70,7 +70,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     // A missing Host is told in our own shape, by `errorHandler`.
     requireHostHeader: false,
-    // Bodies on adapted routes have a deadline of their own (app.ts); one on its way to the origin may take its time.
+    // Bodies on adapted routes have a deadline of their own (body.ts); one on its way to the origin may take its time.
     requestTimeout: 0,
   });
   // Beyond a maximum Node drops lines in silence: a client could so hide the X-Forwarded-For that a proxy wrote behind its
@@ -85,7 +85,7 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
     if (!latest.has(socket)) socket.once('close', () => latest.delete(socket));
     latest.set(socket, outgoing);
     if (isDraining) outgoing.shouldKeepAlive = false;
-    void (hasBody(incoming) ? handle : handleBodiless)(incoming, outgoing);
+    void (mayHaveBody(incoming) ? handle : handleBodiless)(incoming, outgoing);
   };
   /** What came is no message. Its answer must neither be taken for another request's, nor come on top of its own. */
   const refuse = (socket: Duplex, reason: string) => {
@@ -135,8 +135,8 @@ export async function openListener(options: ListenerOptions): Promise<Listener> 
   };
 }
 
-/** RFC 9112, section 6.3. */
-function hasBody({ headers }: IncomingMessage): boolean {
+/** RFC 9112, section 6.3: a request without either header has none. */
+function mayHaveBody({ headers }: IncomingMessage): boolean {
   return headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined;
 }
 

@@ -82,6 +82,7 @@ export const ATTACKS = {
   slow: {
     'slow headers': NODE,
     'a slow body': BOTH,
+    'a slow body that nobody reads': NODE,
     'a connection that says nothing': NODE,
     'garbage, and then never hanging up': NODE,
   },

@@ -18,6 +18,8 @@ const CLIENTS_OF_A_KIND = 3;
 const DRIBBLE_MS = 700;
 
 const HEAD = `DELETE ${toTarget(ALICES, 'bob')} HTTP/1.1\r\nHost: h\r\nAuthorization: bearer ${ADMIN}\r\n`;
+/** A route that nobody reads a body for. */
+const NOWHERE = `POST /v2/nowhere HTTP/1.1\r\nHost: h\r\nAuthorization: bearer ${ADMIN}\r\n`;
 const CHUNKED = `${HEAD}Transfer-Encoding: chunked\r\n\r\n`;
 
 interface Held {
@@ -49,6 +51,7 @@ async function wereEnded(kind: string, told: RegExp): Promise<void> {
   }
 }
 
+const NOT_FOUND = /^HTTP\/1\.1 404 [\s\S]*"code": 10000,/;
 const BAD_REQUEST = /^HTTP\/1\.1 400 [\s\S]*"code": 10004,/;
 
 /** Clients that end nothing themselves, not even when they are told to. */
@@ -75,6 +78,8 @@ async function prepare(siege: Siege): Promise<void> {
   if (siege.runtime !== 'node') return;
   socketsBefore = await countSockets(siege);
   begin('headers', HEAD, 'X: x\r\n');
+  begin('unread chunks', `${NOWHERE}Transfer-Encoding: chunked\r\n\r\n`, '1\r\nx\r\n');
+  begin('unread length', `${NOWHERE}Content-Length: 1000\r\n\r\n`, 'x');
   begin('request line', 'DELETE /', 'x');
   begin('nothing', '', '');
   for (let index = 0; index < SILENT_CLIENTS; index += 1) {
@@ -95,6 +100,11 @@ describeAttacks(
     'a slow body': async ({ runtime }) => {
       await wereEnded(`${runtime} chunks`, BAD_REQUEST);
       await wereEnded(`${runtime} length`, BAD_REQUEST);
+    },
+
+    'a slow body that nobody reads': async () => {
+      await wereEnded('node unread chunks', NOT_FOUND);
+      await wereEnded('node unread length', NOT_FOUND);
     },
 
     'a connection that says nothing': () => wereEnded('node nothing', /^/),
