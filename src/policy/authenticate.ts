@@ -60,6 +60,9 @@ export interface AuthenticateOptions<Scope> extends ClaimRules {
 /** Bounds the memory: about 1 KiB each. An LRU, so that a flood of fresh tokens costs verifications, never more memory. */
 export const MAX_CACHED_TOKENS = 10_000;
 
+/** More than a deployment has; beyond, tokens hold their own. */
+const MAX_SHARED_SCOPES = 100;
+
 /** Far above any real token (about 1 KiB), far below what would be worth an attacker's bytes. */
 export const MAX_TOKEN_BYTES = 16 * 1024;
 
@@ -79,6 +82,7 @@ export function createAuthenticate<Scope>(
 ): (authorization: string | undefined, scope: Scope) => ReturnType<Authenticate> {
   const { keys, epochSeconds } = options;
   const verifiedTokens = new LRUCache<string, VerifiedToken>({ max: MAX_CACHED_TOKENS });
+  const sharedScopes = new LRUCache<string, ReadonlySet<string>>({ max: MAX_SHARED_SCOPES });
 
   const verify = async (token: string, scope: Scope): Promise<Result<VerifiedToken>> => {
     const header = parseHeader(token);
@@ -103,8 +107,17 @@ export function createAuthenticate<Scope>(
   const verifyAndKeep = async (token: string, digest: string, scope: Scope): Promise<Result<Caller>> => {
     const verified = await verify(token, scope);
     if (!verified.ok) return verified;
-    verifiedTokens.set(digest, verified.value);
-    return succeed(verified.value.caller);
+    const { caller } = verified.value;
+    verifiedTokens.set(digest, { ...verified.value, caller: { ...caller, scopes: share(caller.scopes) } });
+    return succeed(caller);
+  };
+
+  /** The callers of a deployment have one of a few sets of scopes, which would be half of what is kept of a token. */
+  const share = (scopes: ReadonlySet<string>): ReadonlySet<string> => {
+    const key = JSON.stringify([...scopes]);
+    const shared = sharedScopes.get(key);
+    if (shared === undefined) sharedScopes.set(key, scopes);
+    return shared ?? scopes;
   };
 
   return (authorization, scope) => {

@@ -2,7 +2,6 @@
  * What the claims of a token must say (decisions.md, section 4; legacy.md, section 6). Pure: the time is handed in.
  * Whose signature they carry is `authenticate.ts`'s matter.
  */
-import { LRUCache } from 'lru-cache';
 import { fail, type Result, succeed } from '../failure.ts';
 
 export interface ClaimRules {
@@ -81,12 +80,5 @@ function isCallerId(value: unknown): value is string {
 /** A string is no list of scopes here, not even a space-separated one: the legacy server read only arrays. */
 function toScopes(scope: unknown): ReadonlySet<string> {
   const isList = Array.isArray(scope) && scope.every((element) => typeof element === 'string');
-  const list: readonly string[] = isList ? scope : [];
-  const key = JSON.stringify(list);
-  const scopes = known.get(key) ?? new Set(list);
-  known.set(key, scopes);
-  return scopes;
+  return new Set<string>(isList ? scope : []);
 }
-
-/** The callers of a deployment have one of a few lists of scopes, which would be half of what a verified token holds. */
-const known = new LRUCache<string, ReadonlySet<string>>({ max: 100 });
