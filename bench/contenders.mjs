@@ -23,6 +23,12 @@ export const CONTENDERS = [
     start: ({ world, ...setup }) => startNode('floor-proxy', { ...setup, env: { BODY: world.pageBody } }),
   },
   {
+    name: 'hono-floor',
+    isFloor: true,
+    leavesOut: 'everything but the forwarding and its headers',
+    start: ({ world, ...setup }) => startNode('hono-floor', { ...setup, env: { BODY: world.pageBody } }),
+  },
+  {
     name: 'holdover',
     leavesOut: '-',
     start: startHoldover,
