@@ -9,6 +9,7 @@ import type { Scope } from '../scope.ts';
 import { toIsoTime, toMembers } from './json-log.ts';
 import type { Log } from './log.ts';
 import type { Meter } from './meter.ts';
+import { toPrintable } from './printable.ts';
 
 export interface AuditOptions {
   /** Has written the line, given without its end, when it returns or what it returns resolves; throws or rejects where it cannot. */
@@ -35,7 +36,7 @@ export function createAudit(options: AuditOptions): (scope: Scope) => Audit {
     return {
       async intent(entry) {
         const common = toCommon(entry);
-        const line = `{"audit":"intent","at":"${toIsoTime(nowMs())}",${common}}`;
+        const line = toLine(`"audit":"intent","at":"${toIsoTime(nowMs())}",${common}`);
         await writeLine(line);
         tryCopy(copy, line);
         return (outcome) => writeOutcome(copy, common, outcome);
@@ -51,7 +52,7 @@ export function createAudit(options: AuditOptions): (scope: Scope) => Audit {
       backend_request_id: outcome.backendRequestId ?? null,
       tries: outcome.tries,
     });
-    const line = `{"audit":"outcome","at":"${toIsoTime(nowMs())}",${common},${ending}}`;
+    const line = toLine(`"audit":"outcome","at":"${toIsoTime(nowMs())}",${common},${ending}`);
     try {
       await writeLine(line);
     } catch (error) {
@@ -84,6 +85,14 @@ function toCommon(entry: AuditEntry): string {
     backend_user: entry.backendUser,
     ip: entry.ip,
   });
+}
+
+/**
+ * As it is printed, so that the copy says the same. What comes out of `replace` is also one flat text: for as long as the
+ * copy waits, V8 would keep the tree of its parts, and carry that along at each collection.
+ */
+function toLine(members: string): string {
+  return toPrintable(`{${members}}`);
 }
 
 /** How long lines are gathered for one command: two commands for each removal cost more than all that decides about it. */

@@ -1,6 +1,6 @@
 /**
  * A JSON line as no terminal and no reader of lines takes it for anything else: JSON escapes control characters only below
- * U+0020. For the two places where lines leave the program: `write-line.ts` and `worker.ts`.
+ * U+0020. For the places where lines leave the program: `write-line.ts`, `worker.ts`, and the copy of `audit.ts`.
  */
 
 /** DEL and C1 (U+009B begins an escape sequence), what Unicode calls line ends, and what turns the direction of text. */
