@@ -38,7 +38,7 @@ const COMMON = {
 };
 
 /** An audit whose scope keeps count of all that is left under way. */
-function setUp(redis?: () => Redis, writeLine?: (line: string) => void) {
+function setUp(redis?: () => Redis, writeLine?: (line: string) => void | Promise<void>) {
   const lines: string[] = [];
   const said: string[] = [];
   const work: Promise<unknown>[] = [];
@@ -112,6 +112,24 @@ describe('the lines', () => {
     const { audit } = setUp(undefined, () => {
       throw new Error('EPIPE');
     });
+    await expect(audit.intent(ENTRY)).rejects.toThrow('EPIPE');
+  });
+
+  it('are written, not only handed over, when anything goes on', async () => {
+    const steps: string[] = [];
+    const { audit } = setUp(undefined, async (line) => {
+      await new Promise(setImmediate);
+      steps.push(JSON.parse(line).audit);
+    });
+    const writeOutcome = await audit.intent(ENTRY);
+    steps.push('removal');
+    await writeOutcome(REMOVED);
+    steps.push('answer');
+    expect(steps).toEqual(['intent', 'removal', 'outcome', 'answer']);
+  });
+
+  it('stop a removal where the intent is lost on its way', async () => {
+    const { audit } = setUp(undefined, () => Promise.reject(new Error('EPIPE')));
     await expect(audit.intent(ENTRY)).rejects.toThrow('EPIPE');
   });
 
