@@ -1,20 +1,26 @@
 /** The one scope of a Node process: its Redis client, and the work that a drain waits for. On Workers: `worker-scope.ts`. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cluster, Redis } from 'ioredis';
 import type { Scope } from './scope.ts';
 
 export interface NodeScope extends Scope {
-  /** Resolves when all work that was under way has ended, or after `timeoutMs`. */
+  /** Resolves when no work is under way any more, or after `timeoutMs`. */
   settle(timeoutMs: number): Promise<void>;
 }
 
 export function openNodeScope(redis: Redis | Cluster | undefined): NodeScope {
-  const pending = new Set<Promise<unknown>>();
+  // A count: a Set of promises that come and go leaves V8 a chain of old tables, each with what it last held.
+  let pending = 0;
+  let settling: (() => void)[] = [];
+  const end = () => {
+    pending -= 1;
+    if (pending > 0) return;
+    for (const settle of settling) settle();
+    settling = [];
+  };
   return {
     waitUntil(work) {
-      const forget = () => pending.delete(work);
-      pending.add(work);
-      work.then(forget, forget);
+      pending += 1;
+      work.then(end, end);
     },
     redis() {
       if (redis === undefined) throw new Error('REDIS_URL is not set');
@@ -22,10 +28,14 @@ export function openNodeScope(redis: Redis | Cluster | undefined): NodeScope {
     },
     followerWaitMs: Number.POSITIVE_INFINITY,
     async settle(timeoutMs) {
-      const late = new AbortController();
-      const deadline = sleep(timeoutMs, undefined, { signal: late.signal }).catch(() => undefined);
-      await Promise.race([deadline, Promise.allSettled(pending)]);
-      late.abort();
+      if (pending === 0) return;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs);
+        settling.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
     },
   };
 }

@@ -6,6 +6,8 @@ import type { Deadline } from './deadline.ts';
 export interface Slot {
   /** Monotonic milliseconds. No call outlives it. */
   readonly endsAt: number;
+  /** Its index among those that are taken; undefined once it is given back. */
+  index: number | undefined;
 }
 
 /** How often a request on Workers looks whether a slot is free. */
@@ -17,7 +19,8 @@ const GRACE_MS = 1_000;
 export class Slots {
   readonly #capacity: number;
   readonly #monotonicMs: () => number;
-  readonly #taken = new Set<Slot>();
+  /** In no order. A Set whose members come and go leaves V8 a chain of old tables. */
+  readonly #taken: Slot[] = [];
   /** In order of arrival. */
   readonly #waiting = new Set<(slot: Slot) => void>();
 
@@ -27,16 +30,14 @@ export class Slots {
   }
 
   get taken(): number {
-    return this.#taken.size;
+    return this.#taken.length;
   }
 
   /** A slot if one is free now. To be given back. */
   tryTake(deadline: Deadline): Slot | undefined {
-    if (this.#taken.size >= this.#capacity) this.#reclaim();
-    if (this.#taken.size >= this.#capacity) return undefined;
-    const slot = { endsAt: this.#monotonicMs() + deadline.remainingMs + GRACE_MS };
-    this.#taken.add(slot);
-    return slot;
+    if (this.taken >= this.#capacity) this.#reclaim();
+    if (this.taken >= this.#capacity) return undefined;
+    return this.#add(this.#monotonicMs() + deadline.remainingMs + GRACE_MS);
   }
 
   /** A slot as soon as one is free; `undefined` where the deadline passes first. */
@@ -47,14 +48,30 @@ export class Slots {
   }
 
   giveBack(slot: Slot): void {
-    if (!this.#taken.delete(slot)) return;
+    if (!this.#remove(slot)) return;
     const [next] = this.#waiting;
     if (next === undefined) return;
     this.#waiting.delete(next);
     // Taken before anybody else can look.
-    const passedOn = { endsAt: Number.POSITIVE_INFINITY };
-    this.#taken.add(passedOn);
-    next(passedOn);
+    next(this.#add(Number.POSITIVE_INFINITY));
+  }
+
+  #add(endsAt: number): Slot {
+    const slot = { endsAt, index: this.#taken.length };
+    this.#taken.push(slot);
+    return slot;
+  }
+
+  /** Whether it was taken. */
+  #remove(slot: Slot): boolean {
+    const { index } = slot;
+    const last = this.#taken.at(-1);
+    if (index === undefined || last === undefined) return false;
+    this.#taken[index] = last;
+    last.index = index;
+    this.#taken.pop();
+    slot.index = undefined;
+    return true;
   }
 
   #wait(deadline: Deadline): Promise<Slot | undefined> {
@@ -84,6 +101,6 @@ export class Slots {
   /** A request that Workers cancelled never gave its slot back. */
   #reclaim(): void {
     const now = this.#monotonicMs();
-    for (const slot of this.#taken) if (slot.endsAt < now) this.#taken.delete(slot);
+    for (const slot of this.#taken.filter(({ endsAt }) => endsAt < now)) this.#remove(slot);
   }
 }

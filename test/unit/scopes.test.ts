@@ -31,6 +31,21 @@ it('waits on Node for what is under way, but no longer than it may', async () =>
   expect(hasEnded).toBe(true);
 });
 
+it('waits on Node also for work that work has begun', async () => {
+  const scope = openNodeScope(undefined);
+  let hasEnded = false;
+  const first = sleep(20).then(() => {
+    const second = sleep(50).then(() => {
+      hasEnded = true;
+    });
+    scope.waitUntil(second);
+  });
+  scope.waitUntil(first);
+  await Promise.all([scope.settle(10_000), scope.settle(10_000)]);
+  expect(hasEnded).toBe(true);
+  await scope.settle(10_000);
+});
+
 it('lets work reject on Workers, which would report it as an error of the request', async () => {
   const handedOn: Promise<unknown>[] = [];
   const scope = openRequestScope(
