@@ -12,7 +12,6 @@ import type { Scope } from './scope.ts';
 import { createWiring } from './services.ts';
 import { createJsonLog } from './telemetry/json-log.ts';
 import { NO_METER } from './telemetry/meter.ts';
-import { toPrintable } from './telemetry/printable.ts';
 import { createRequestRecord, logRequest, type RequestRecord, toEnding } from './telemetry/request-log.ts';
 import { openRequestScope } from './worker-scope.ts';
 
@@ -25,7 +24,7 @@ interface Context {
 
 type Handle = (request: Request, ctx: Context) => Response | Promise<Response>;
 
-const writeLine = (line: string) => console.log(toPrintable(line));
+const writeLine = (line: string) => console.log(line);
 const monotonicMs = () => performance.now();
 
 /** Made by the first request, since variables come with requests; its caches and breakers live as long as the isolate. */

@@ -3,6 +3,7 @@
  * copy of both in a Redis stream, which nothing waits for. When they are written: `pipeline.ts`. How: `write-line.ts` on
  * Node, `console.log` on Workers.
  */
+import { Buffer } from 'node:buffer';
 import type { RemovalOutcome } from '../backend/client.ts';
 import type { Audit, AuditEntry } from '../pipeline.ts';
 import type { Scope } from '../scope.ts';
@@ -88,8 +89,8 @@ function toCommon(entry: AuditEntry): string {
 }
 
 /**
- * As it is printed, so that the copy says the same. What comes out of `replace` is also one flat text: for as long as the
- * copy waits, V8 would keep the tree of its parts, and carry that along at each collection.
+ * As it is printed, so that the copy says the same. To be searched it is also made one flat text: for as long as the copy
+ * waits, V8 would keep the tree of its parts, and carry that along at each collection.
  */
 function toLine(members: string): string {
   return toPrintable(`{${members}}`);
@@ -97,6 +98,8 @@ function toLine(members: string): string {
 
 /** How long lines are gathered for one command: two commands for each removal cost more than all that decides about it. */
 const GATHER_MS = 20;
+
+const LINE_END = '\n'.charCodeAt(0);
 
 /** KEYS: the stream. ARGV: its bound, and the lines as one text: to make each an argument costs the client twice as much. */
 const APPEND = `
@@ -108,7 +111,7 @@ function createCopier({ log, meter }: AuditOptions): (scope: Scope) => (line: st
   let isFailing = false;
   const send = async (scope: Scope, lines: readonly string[]) => {
     try {
-      await scope.redis().eval(APPEND, 1, STREAM, STREAM_MAX_LINES, lines.join('\n'));
+      await scope.redis().eval(APPEND, 1, STREAM, STREAM_MAX_LINES, toBytes(lines));
       if (isFailing) log.info('audit lines are copied to Redis again');
       isFailing = false;
     } catch (error) {
@@ -130,6 +133,18 @@ function createCopier({ log, meter }: AuditOptions): (scope: Scope) => (line: st
       scope.waitUntil(sent);
     };
   };
+}
+
+/** Each line with its end. Joined as strings they would be copied twice more on their way to the socket. */
+function toBytes(lines: readonly string[]): Buffer {
+  const size = lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0);
+  const bytes = Buffer.allocUnsafe(size);
+  let end = 0;
+  for (const line of lines) {
+    end += bytes.write(line, end);
+    end = bytes.writeUInt8(LINE_END, end);
+  }
+  return bytes;
 }
 
 function sleep(ms: number): Promise<void> {

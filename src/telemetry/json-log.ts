@@ -1,5 +1,6 @@
 /** The operational log as JSON lines, the same on both runtimes. Where they go: `write-line.ts` on Node, `console.log` on Workers. */
 import { LOG_LEVELS, type Log, type LogFields, type LogLevel } from './log.ts';
+import { toPrintable } from './printable.ts';
 
 /** Lines have `level`, `at`, `message` and the fields. `writeLine` gets each without its end. */
 export function createJsonLog(level: LogLevel, writeLine: (line: string) => void): Log {
@@ -9,7 +10,8 @@ export function createJsonLog(level: LogLevel, writeLine: (line: string) => void
     return (message: string, fields?: LogFields) => {
       const members = fields === undefined ? '' : tryToMembers(fields);
       const rest = members === '' ? '}' : `,${members}}`;
-      writeLine(`{"level":"${at}","at":"${toIsoTime(Date.now())}","message":${JSON.stringify(message)}${rest}`);
+      const line = `{"level":"${at}","at":"${toIsoTime(Date.now())}","message":${JSON.stringify(message)}${rest}`;
+      writeLine(toPrintable(line));
     };
   };
   return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };

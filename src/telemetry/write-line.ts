@@ -4,13 +4,13 @@
  * synchronous and on this thread, so that no line can stand inside another: a write from libuv's thread pool could be cut
  * in two by one from here wherever the pipe was full. Nothing else may write to the same descriptor.
  */
+import { Buffer } from 'node:buffer';
 import { writeSync } from 'node:fs';
-import { toPrintable } from './printable.ts';
 
 export interface LineWriter {
   /**
    * Leaves a line (without its end) for the next write, at the latest in FLUSH_INTERVAL_MS. Never throws, and does not wait
-   * for a pipe that is full; where the pipe blocks, everybody does. False where it was dropped: KEPT_MAX_LENGTH is reached.
+   * for a pipe that is full; where the pipe blocks, everybody does. False where it was dropped: KEPT_MAX_BYTES are kept.
    */
   bufferLine(line: string): boolean;
   /**
@@ -24,14 +24,22 @@ export interface LineWriter {
   close(): void;
 }
 
-/** Characters that are worth a system call of their own; a pipe of Linux holds four times as many bytes. */
-const FLUSH_LENGTH = 16 * 1024;
+/** Worth a system call of their own; a pipe of Linux holds four times as many. */
+const FLUSH_BYTES = 16 * 1024;
+
+/** Room to begin with. More is given back as soon as all is written. */
+const ROOM_BYTES = 64 * 1024;
 
 /** Longest that somebody who watches the log waits for a line. */
 const FLUSH_INTERVAL_MS = 100;
 
 /** What is kept while nobody reads; what comes after it is lost. */
-const KEPT_MAX_LENGTH = 4 * 1024 * 1024;
+const KEPT_MAX_BYTES = 4 * 1024 * 1024;
+
+/** UTF-8 has no more for what is one character of a JavaScript string. */
+const BYTES_MAX_PER_CHARACTER = 3;
+
+const LINE_END = '\n'.charCodeAt(0);
 
 /** How long an audit line waits, and everything with it, for a reader that is slower than we are. */
 const FULL_PIPE_PATIENCE_MS = 1000;
@@ -44,24 +52,23 @@ const FULL_PIPE_PAUSE_MS = 2;
  * pipe that does not block.
  */
 export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array) => number = writeSync): LineWriter {
-  let lines = '';
-  /** What the last write left over. Its first line may have begun: it must be ended before anything else is written. */
-  let rest = Buffer.alloc(0);
+  /** What is kept stands from `start` to `end`. Its first line may have begun: it must be ended before anything else. */
+  let bytes = Buffer.allocUnsafeSlow(ROOM_BYTES);
+  let start = 0;
+  let end = 0;
+  /** The last write left something over: the pipe is full, or worse. */
+  let isBehind = false;
   let dropped = 0;
   /** The last wait was in vain: nobody is made to wait again until something has been written. */
   let isStuck = false;
   let timer: NodeJS.Timeout | undefined;
 
   function flush(patienceMs: number): void {
-    const added = Buffer.from(toPrintable(lines));
-    const bytes = rest.length === 0 ? added : Buffer.concat([rest, added]);
-    lines = '';
-    let offset = 0;
     const deadline = performance.now() + (isStuck ? 0 : patienceMs);
     try {
-      while (offset < bytes.length) {
+      while (start < end) {
         try {
-          offset += write(fd, bytes.subarray(offset));
+          start += write(fd, bytes.subarray(start, end));
           isStuck = false;
         } catch (error) {
           if (!isFullPipe(error)) throw error;
@@ -73,9 +80,16 @@ export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array
         }
       }
     } finally {
-      rest = bytes.subarray(offset);
-      if (rest.length > 0) armTimer();
+      isBehind = start < end;
+      if (isBehind) armTimer();
+      else reset();
     }
+  }
+
+  function reset(): void {
+    start = 0;
+    end = 0;
+    if (bytes.length > ROOM_BYTES) bytes = Buffer.allocUnsafeSlow(ROOM_BYTES);
   }
 
   function tryFlush(patienceMs: number): void {
@@ -94,13 +108,24 @@ export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array
     }, FLUSH_INTERVAL_MS).unref();
   }
 
-  /** Whether there was room. */
-  function append(text: string): boolean {
-    const hasRoom = rest.length + lines.length < KEPT_MAX_LENGTH;
-    // Escaped when it is written, all at once; but what must wait counts as what it will be.
-    if (hasRoom) lines += rest.length === 0 ? text : toPrintable(text);
-    else dropped += 1;
-    return hasRoom;
+  /** Room for so many bytes behind `end`. */
+  function makeRoom(wanted: number): void {
+    if (bytes.length - end >= wanted) return;
+    const kept = bytes.subarray(start, end);
+    const isEnough = bytes.length - kept.length >= wanted;
+    const roomier = isEnough ? bytes : Buffer.allocUnsafeSlow(2 * (kept.length + wanted));
+    kept.copy(roomier);
+    bytes = roomier;
+    start = 0;
+    end = kept.length;
+  }
+
+  /** Encoded at once: to join lines first, and encode the whole, copies them twice. */
+  function append(line: string): void {
+    makeRoom(BYTES_MAX_PER_CHARACTER * line.length + 1);
+    end += bytes.write(line, end);
+    bytes[end] = LINE_END;
+    end += 1;
   }
 
   function close(): void {
@@ -115,11 +140,13 @@ export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array
 
   return {
     bufferLine(line) {
-      const isKept = append(`${line}\n`);
-      // With something left over the pipe is full, or worse: the timer tries again, not every line.
-      if (rest.length === 0 && lines.length >= FLUSH_LENGTH) tryFlush(0);
+      const hasRoom = end - start < KEPT_MAX_BYTES;
+      if (hasRoom) append(line);
+      else dropped += 1;
+      // Behind, the timer tries again, not every line.
+      if (!isBehind && end - start >= FLUSH_BYTES) tryFlush(0);
       else armTimer();
-      return isKept;
+      return hasRoom;
     },
     flush: () => flush(FULL_PIPE_PATIENCE_MS),
     droppedCount: () => dropped,

@@ -43,6 +43,19 @@ describe('a line', () => {
     ]);
   });
 
+  it('shows nothing that a terminal or a reader of lines takes for anything else', () => {
+    const lines: string[] = [];
+    const log = createJsonLog('info', (line) => lines.push(line));
+    const misread = '\u007f\u0080\u009b\u009f\u2028\u202e\u2066';
+    log.info('a', { text: misread });
+    log.info(misread, { text: 'é→😀' });
+    expect(lines.join('')).not.toMatch(/[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/);
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+      { message: 'a', text: misread },
+      { message: misread, text: 'é→😀' },
+    ]);
+  });
+
   it('is left out below LOG_LEVEL', () => {
     const lines: Line[] = [];
     const log = createLog('warn', lines);
