@@ -15,7 +15,8 @@ import { unavailable } from './unavailable.ts';
 
 /** One token. What is known of it is kept by its identity, and goes when it goes. */
 export interface AccessToken {
-  readonly value: string;
+  /** The header's value. */
+  readonly authorization: string;
   /** Unique in the process, and no secret. */
   readonly serial: string;
 }
@@ -151,7 +152,7 @@ export class AccessTokens {
   }
 
   #toToken(value: string): AccessToken {
-    return { value, serial: this.#nextSerial() };
+    return { authorization: `Bearer ${value}`, serial: this.#nextSerial() };
   }
 
   #nextSerial(): string {

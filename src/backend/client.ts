@@ -8,7 +8,14 @@ import type { Scope } from '../scope.ts';
 import { type AccessToken, AccessTokens, type AccessTokensOptions } from './access-tokens.ts';
 import { Deadline } from './deadline.ts';
 import { decideRemoval, type Verdict } from './failures.ts';
-import { type BackendCall, BackendHost, type BackendHostOptions, type Progress, startProgress } from './host.ts';
+import {
+  type BackendCall,
+  BackendHost,
+  type BackendHostOptions,
+  type Progress,
+  type Sent,
+  startProgress,
+} from './host.ts';
 import { findMember } from './member-list.ts';
 import { OrganizationCheck, type TokenOrganization } from './organization-check.ts';
 import { toTraceparent } from './traceparent.ts';
@@ -95,39 +102,40 @@ export function createBackend(options: BackendOptions): Backend {
   }
 
   async function remove(removal: Removal, call: BackendCall, progress: Progress): Promise<Conclusion> {
+    const { credential, userId } = removal;
     // The directory maps to UUIDs only; anything else must not become part of a URL.
-    if (!UUID.test(removal.userId)) return { kind: 'refused', reason: 'user-id-invalid' };
-    // Usually known at once: nothing is waited for then.
-    let token = tokens.find(removal.credential, call.scope) ?? (await loadToken(removal.credential, call));
+    if (!UUID.test(userId)) return { kind: 'refused', reason: 'user-id-invalid' };
+    const path = `/organization/members/${userId}`;
+    // Usually the token is known at once, and whose it is: nothing is waited for then.
+    let token = tokens.find(credential, call.scope) ?? (await loadToken(credential, call));
     for (let isRefreshed = false; token.ok; isRefreshed = true) {
-      const verdict = await tryToken(removal, token.value, call, progress);
+      const owner = organizations.find(token.value) ?? (await loadOrganization(token.value, call));
+      const { authorization } = token.value;
+      const request = { method: 'DELETE', path, authorization, maxBytes: MOST_BYTES } as const;
+      const verdict = refuseOwner(owner, removal) ?? toVerdict(await host.send(request, call, progress), userId);
       if (verdict.kind === 'missing') return explainMissing(removal, token.value, call, progress);
       if (verdict.kind !== 'credential-refused' || isRefreshed) return verdict;
-      const next = await call.deadline.race(tokens.replace(removal.credential, token.value, call.scope));
+      const next = await call.deadline.race(tokens.replace(credential, token.value, call.scope));
       if (!next?.ok) return verdict;
       token = next;
     }
     return { kind: 'unavailable', detail: toDetail(token.failure) };
   }
 
-  /** The DELETE, once it is known whose organization the token is for. */
-  async function tryToken(
-    { organizationId, credential, userId }: Removal,
-    token: AccessToken,
-    call: BackendCall,
-    progress: Progress,
-  ): Promise<Verdict | Unavailable> {
-    const found = organizations.find(token) ?? (await loadOrganization(token, call));
-    if (found === 'token-refused') return { kind: 'credential-refused' };
-    if (!found.ok) return { kind: 'unavailable', detail: toDetail(found.failure) };
-    if (found.value !== organizationId) {
-      const detail = 'the credential is for another organization than the directory says';
-      log.error(detail, { credential, expected: organizationId, found: found.value });
-      return { kind: 'unavailable', detail };
-    }
-    const path = `/organization/members/${encodeURIComponent(userId)}`;
-    const request = { method: 'DELETE', path, accessToken: token.value, maxBytes: MOST_BYTES } as const;
-    const sent = await host.send(request, call, progress);
+  /** Why a token must not be sent; undefined where it is that organization's own. */
+  function refuseOwner(
+    owner: TokenOrganization,
+    { organizationId, credential }: Removal,
+  ): Verdict | Unavailable | undefined {
+    if (owner === 'token-refused') return { kind: 'credential-refused' };
+    if (!owner.ok) return { kind: 'unavailable', detail: toDetail(owner.failure) };
+    if (owner.value === organizationId) return undefined;
+    const detail = 'the credential is for another organization than the directory says';
+    log.error(detail, { credential, expected: organizationId, found: owner.value });
+    return { kind: 'unavailable', detail };
+  }
+
+  function toVerdict(sent: Sent, userId: string): Verdict | Unavailable {
     if (sent.kind === 'answer') return decideRemoval(sent.answer, userId, nowMs());
     if (sent.kind === 'lost') return { kind: 'unknown', detail: `no answer: ${sent.code}` };
     return { kind: 'unavailable', detail: sent.detail };
@@ -140,7 +148,7 @@ export function createBackend(options: BackendOptions): Backend {
     call: BackendCall,
     progress: Progress,
   ): Promise<Conclusion> {
-    const membership = await findMember(host, token.value, userId.toLowerCase(), call);
+    const membership = await findMember(host, token.authorization, userId.toLowerCase(), call);
     // Only a list that can be read shows that it is the backend who speaks: a gateway that starts up sends 404 in much
     // the same shape. Still listed means nothing then: the list lags behind (backend.md, section 5).
     if (progress.isAnswerLost && membership !== 'unreadable') return { kind: 'removed' };

@@ -39,7 +39,8 @@ export interface BackendRequest {
   readonly method: 'GET' | 'DELETE';
   /** From the base URL on; its parts are encoded. */
   readonly path: string;
-  readonly accessToken: string;
+  /** The header's value. */
+  readonly authorization: string;
   readonly maxBytes: number;
 }
 
@@ -100,52 +101,54 @@ export class BackendHost {
     return this.#slots.taken;
   }
 
-  /** Sends, and repeats what may succeed on repetition. */
+  /** Sends, and repeats what may succeed on repetition. Where no repeat could leave, what came before is what is known. */
   async send(request: BackendRequest, call: BackendCall, progress: Progress): Promise<Sent> {
-    const { random, nowMs } = this.#options;
+    const { url, transport, random, nowMs } = this.#options;
+    const { deadline, scope } = call;
     this.#budget.countCall();
-    let sent = await this.#try(request, call, progress);
-    while (sent.kind !== 'not-sent' && progress.repeats < MOST_REPEATS) {
-      const answer = sent.kind === 'answer' ? sent.answer : undefined;
+    for (let known: Sent | undefined; ; progress.repeats += 1) {
+      if (!this.#breaker.tryAcquire()) return known ?? notSent('the backend does not answer at present');
+      const slot = this.#slots.tryTake(deadline) ?? (await this.#slots.take(deadline, scope));
+      if (slot === undefined) return known ?? notSent('too many calls were in flight until the deadline');
+      try {
+        if (deadline.remainingMs === 0) return known ?? notSent('the deadline passed');
+        progress.tries += 1;
+        known = this.#answered(await transport(toHttpRequest(url, request, call)), progress);
+      } catch (error) {
+        if (!(error instanceof TransportError)) throw error;
+        known = this.#lost(error.code, progress);
+      } finally {
+        this.#slots.giveBack(slot);
+      }
+      if (progress.repeats >= MOST_REPEATS) return known;
+      const answer = known.kind === 'answer' ? known.answer : undefined;
       const delayMs = toRepeatDelayMs(answer, progress.repeats, random(), nowMs());
-      if (delayMs === undefined || delayMs >= call.deadline.remainingMs || !this.#budget.trySpend()) break;
-      await call.deadline.sleep(delayMs);
-      progress.repeats += 1;
-      const next = await this.#try(request, call, progress);
-      // Where no repeat could leave, the answer before is what is known.
-      if (next.kind === 'not-sent') break;
-      sent = next;
+      if (delayMs === undefined || delayMs >= deadline.remainingMs || !this.#budget.trySpend()) return known;
+      await deadline.sleep(delayMs);
     }
-    return sent;
   }
 
-  async #try(request: BackendRequest, call: BackendCall, progress: Progress): Promise<Sent> {
-    const { deadline, scope } = call;
-    if (!this.#breaker.tryAcquire()) return { kind: 'not-sent', detail: 'the backend does not answer at present' };
-    const slot = this.#slots.tryTake(deadline) ?? (await this.#slots.take(deadline, scope));
-    if (slot === undefined) return { kind: 'not-sent', detail: 'too many calls were in flight until the deadline' };
-    try {
-      if (deadline.remainingMs === 0) return { kind: 'not-sent', detail: 'the deadline passed' };
-      progress.tries += 1;
-      const answer = await this.#options.transport(toHttpRequest(this.#options.url, request, call));
-      progress.lastAnswer = answer;
-      if (isOutage(answer.status)) {
-        progress.mayHaveRun = true;
-        this.#breaker.failed();
-      } else {
-        this.#breaker.succeeded();
-      }
-      return { kind: 'answer', answer };
-    } catch (error) {
-      if (!(error instanceof TransportError)) throw error;
-      if (error.code !== 'connect') progress.mayHaveRun = true;
-      if (error.code === 'reset') progress.isAnswerLost = true;
+  #answered(answer: HttpAnswer, progress: Progress): Sent {
+    progress.lastAnswer = answer;
+    if (isOutage(answer.status)) {
+      progress.mayHaveRun = true;
       this.#breaker.failed();
-      return { kind: 'lost', code: error.code };
-    } finally {
-      this.#slots.giveBack(slot);
+    } else {
+      this.#breaker.succeeded();
     }
+    return { kind: 'answer', answer };
   }
+
+  #lost(code: TransportError['code'], progress: Progress): Sent {
+    if (code !== 'connect') progress.mayHaveRun = true;
+    if (code === 'reset') progress.isAnswerLost = true;
+    this.#breaker.failed();
+    return { kind: 'lost', code };
+  }
+}
+
+function notSent(detail: string): Sent {
+  return { kind: 'not-sent', detail };
 }
 
 function toHttpRequest(url: string, request: BackendRequest, call: BackendCall): HttpRequest {
@@ -153,7 +156,7 @@ function toHttpRequest(url: string, request: BackendRequest, call: BackendCall):
     method: request.method,
     url: url + request.path,
     headers: {
-      Authorization: `Bearer ${request.accessToken}`,
+      Authorization: request.authorization,
       Accept: ACCEPT,
       'X-Request-Id': call.requestId,
       traceparent: call.traceparent,

@@ -29,7 +29,7 @@ const MemberPage = v.object({
 /** Looks for `userId` (in lower case) on every page. */
 export async function findMember(
   host: BackendHost,
-  accessToken: string,
+  authorization: string,
   userId: string,
   call: BackendCall,
 ): Promise<Membership> {
@@ -39,7 +39,7 @@ export async function findMember(
   let total: number | undefined;
   for (;;) {
     const path = `/organization/members?limit=${PAGE_LENGTH}&offset=${seen.size}`;
-    const request = { method: 'GET', path, accessToken, maxBytes: bytesLeft } as const;
+    const request = { method: 'GET', path, authorization, maxBytes: bytesLeft } as const;
     const sent = await host.send(request, call, startProgress());
     if (sent.kind !== 'answer' || sent.answer.status !== 200 || sent.answer.isTruncated) return 'unreadable';
     const page = v.safeParse(MemberPage, parseObject(sent.answer.body));

@@ -42,7 +42,7 @@ export class OrganizationCheck {
   find(token: AccessToken): TokenOrganization | undefined {
     const known = this.#known.get(token);
     if (known) return this.#options.monotonicMs() < known.until ? known.found : undefined;
-    const claimed = readClaim(token.value);
+    const claimed = readClaim(token.authorization);
     return claimed === undefined ? undefined : this.#keep(token, succeed(claimed));
   }
 
@@ -55,7 +55,8 @@ export class OrganizationCheck {
     const { host, timeoutMs, monotonicMs } = this.#options;
     // Others may be waiting for it, so it has a deadline of its own.
     const deadline = new Deadline(timeoutMs, monotonicMs);
-    const request = { method: 'GET', path: '/organization', accessToken: token.value, maxBytes: MOST_BYTES } as const;
+    const { authorization } = token;
+    const request = { method: 'GET', path: '/organization', authorization, maxBytes: MOST_BYTES } as const;
     const sent = await host.send(request, { ...call, deadline }, startProgress());
     if (sent.kind !== 'answer') {
       return unavailable(`GET /organization: ${sent.kind === 'lost' ? `no answer: ${sent.code}` : sent.detail}`);
@@ -75,9 +76,9 @@ export class OrganizationCheck {
 }
 
 /** A missing claim, one of another type, or a token that is no JWT: then the backend must say (never "fine"). */
-function readClaim(accessToken: string): string | undefined {
+function readClaim(authorization: string): string | undefined {
   try {
-    return toText(decodeJwt(accessToken)[ORGANIZATION_CLAIM]) || undefined;
+    return toText(decodeJwt(authorization.slice('Bearer '.length))[ORGANIZATION_CLAIM]) || undefined;
   } catch {
     return undefined;
   }
