@@ -2,6 +2,7 @@
 import { type Call, toRateLimited } from './call.ts';
 import { fail, type Result } from './failure.ts';
 import { type ClientRule, chooseShape, type Profile } from './legacy/profiles.ts';
+import { type MaybePromise, whenKnown } from './maybe-promise.ts';
 import type { Caller } from './policy/authenticate.ts';
 import { toLimitAddress } from './policy/client-address.ts';
 import type { TakeQuota, Verdict } from './policy/rate-limit.ts';
@@ -31,17 +32,18 @@ interface Admission {
 }
 
 /** The limit first, then what was wrong with the token; but a bad token is never told of a limit. */
-export async function admit(token: Result<Caller>, call: Call, services: Admitting): Promise<Admission> {
+export function admit(token: Result<Caller>, call: Call, services: Admitting): MaybePromise<Admission> {
   const [subject, key] = token.ok
     ? (['caller', token.value.id] as const)
     : (['address', toLimitAddress(call.ip)] as const);
   if (token.ok && isExempt(token.value)) return { result: token, verdict: undefined };
-  const taken = await services.takeQuota(subject, key);
-  if (!taken.ok) return { result: taken, verdict: undefined };
-  const verdict = taken.value;
-  if (verdict?.isAllowed !== false) return { result: token, verdict };
-  const isLimitSaid = token.ok || token.failure.kind === 'token-missing';
-  return { result: isLimitSaid ? fail(toRateLimited(subject, verdict)) : token, verdict };
+  return whenKnown(services.takeQuota(subject, key), (taken) => {
+    if (!taken.ok) return { result: taken, verdict: undefined };
+    const verdict = taken.value;
+    if (verdict?.isAllowed !== false) return { result: token, verdict };
+    const isLimitSaid = token.ok || token.failure.kind === 'token-missing';
+    return { result: isLimitSaid ? fail(toRateLimited(subject, verdict)) : token, verdict };
+  });
 }
 
 const EXEMPT_SCOPE = 'cloud_controller.v2_api_rate_limit_exempt';

@@ -15,6 +15,7 @@ import { toLegacyHeaders, toRequestId } from './legacy/headers.ts';
 import type { Operation } from './legacy/operation.ts';
 import { removeOrgUser } from './legacy/remove-org-user.ts';
 import { createMatchRoute, hasOneReading, looselyMatches, toPathname, toRoutePath } from './legacy/route.ts';
+import { type MaybePromise, whenKnown } from './maybe-promise.ts';
 import { runOperation, runPassthrough, type Services } from './pipeline.ts';
 import type { Log } from './telemetry/log.ts';
 import type { RequestRecord } from './telemetry/request-log.ts';
@@ -72,8 +73,7 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Visit }> {
           call.body = body.value;
           return runOperation(operation, parameters, call, held);
         };
-        const body = readBody(c.req.raw);
-        return body instanceof Promise ? body.then(run) : run(body);
+        return whenKnown(readBody(c.req.raw), run);
       });
     });
   }
@@ -106,7 +106,7 @@ export function createApp(options: AppOptions): Hono<{ Bindings: Visit }> {
   return app;
 }
 
-type Run = (call: Call) => Reply | Promise<Reply>;
+type Run = (call: Call) => MaybePromise<Reply>;
 
 async function answer(request: Request, visit: Visit, run: Run): Promise<Response> {
   const { services, record } = visit;

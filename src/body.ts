@@ -1,5 +1,6 @@
 /** Step 3: the body of a call to an adapted route, within its cap and its time. None of it means anything to the operations there are. */
 import { fail, type Result, succeed } from './failure.ts';
+import type { MaybePromise } from './maybe-promise.ts';
 
 /** Most bytes of a body on an adapted route: none of them means anything to the operations there are. */
 const BODY_LIMIT_BYTES = 64 * 1024;
@@ -8,7 +9,7 @@ const BODY_LIMIT_BYTES = 64 * 1024;
 const BODY_TIMEOUT_MS = 15_000;
 
 /** Step 3. All of the body, where it is no larger than the cap; it is kept only for the origin. A plain Result where there is none. */
-export function readBody(request: Request): Result<Uint8Array> | Promise<Result<Uint8Array>> {
+export function readBody(request: Request): MaybePromise<Result<Uint8Array>> {
   const length = request.headers.get('content-length');
   const isChunked = request.headers.has('transfer-encoding');
   if (!isChunked && (length === null || length === '0')) return NO_BODY;

@@ -8,6 +8,7 @@ import { type Call, type Reply, toRateLimited, toRateLimitHeaders, toRefusal } f
 import { type Failure, fail, type Result, succeed } from './failure.ts';
 import type { Shape } from './legacy/era.ts';
 import type { Operation } from './legacy/operation.ts';
+import { type MaybePromise, whenKnown } from './maybe-promise.ts';
 import type { Authenticate, Caller } from './policy/authenticate.ts';
 import { authorize, findProtectedManager } from './policy/authorize.ts';
 import type { Directory, Organization } from './policy/organization.ts';
@@ -59,7 +60,8 @@ export async function runOperation(
   record.organization = guid;
 
   // 4. The token is verified first and reported after the limit.
-  const token = await services.authenticate(call.request.headers.get('authorization') ?? undefined);
+  const authenticated = services.authenticate(call.request.headers.get('authorization') ?? undefined);
+  const token = authenticated instanceof Promise ? await authenticated : authenticated;
   record.step('authenticate');
   const { shape } = identify(token, call, services);
   const refuse = (failure: Failure, verdict?: Verdict) => toRefusal(failure, shape, call, verdict);
@@ -76,7 +78,8 @@ export async function runOperation(
   if (!query.ok) return refuse(query.failure, verdict);
 
   // 8. The organization. One that is not in the directory has not moved: the origin still has it.
-  const found = await services.directory.findOrganization(guid);
+  const looked = services.directory.findOrganization(guid);
+  const found = looked instanceof Promise ? await looked : looked;
   record.step('directory');
   if (!found.ok) {
     const hasMoved = found.failure.kind !== 'organization-unknown' || (await mayHaveMoved(guid, services));
@@ -92,7 +95,8 @@ export async function runOperation(
   // 11. The user, and since 2016 whether the last manager would go.
   let removal: Removal | undefined;
   if (operation.effect === 'remove-member') {
-    const prepared = await prepareRemoval(operation, caller, organization, user as string, call, services);
+    const preparing = prepareRemoval(operation, caller, organization, user as string, call, services);
+    const prepared = preparing instanceof Promise ? await preparing : preparing;
     record.step('directory');
     if (!prepared.ok) return refuse(prepared.failure, verdict);
     removal = prepared.value;
@@ -100,7 +104,8 @@ export async function runOperation(
 
   // 12. The organization's limit.
   if (!isExempt(caller)) {
-    const taken = await services.takeQuota('organization', guid);
+    const taking = services.takeQuota('organization', guid);
+    const taken = taking instanceof Promise ? await taking : taking;
     record.step('limit');
     if (!taken.ok) return refuse(taken.failure, verdict);
     if (taken.value && !taken.value.isAllowed) return refuse(toRateLimited('organization', taken.value), taken.value);
@@ -168,30 +173,33 @@ export async function runPassthrough(
   return passOn(call, origin, shape, verdict);
 }
 
-async function prepareRemoval(
+function prepareRemoval(
   operation: Operation,
   caller: Caller,
   organization: Organization,
   user: string,
   call: Call,
   services: Services,
-): Promise<Result<Removal>> {
-  const backendUser = await services.directory.findBackendUser(user);
-  if (!backendUser.ok) return backendUser;
-  const manager = findProtectedManager(caller, operation, organization, services.profile.access);
-  if (manager !== undefined) {
+): MaybePromise<Result<Removal>> {
+  const { directory, profile } = services;
+  return whenKnown(directory.findBackendUser(user), (backendUser) => {
+    if (!backendUser.ok) return backendUser;
+    const { organizationId, credential } = organization.backend;
+    const removal = succeed({
+      organizationId,
+      credential,
+      userId: backendUser.value,
+      requestId: call.uuid,
+      traceparent: call.request.headers.get('traceparent') ?? undefined,
+    });
+    const manager = findProtectedManager(caller, operation, organization, profile.access);
+    if (manager === undefined) return removal;
     // By the backend's ids: two legacy ids, or two spellings of one, may be the same person there.
-    const protectedUser = await services.directory.findBackendUser(manager);
-    if (!protectedUser.ok && protectedUser.failure.kind === 'unavailable') return protectedUser;
-    if (protectedUser.ok && protectedUser.value === backendUser.value) return fail({ kind: 'last-manager' });
-  }
-  const { organizationId, credential } = organization.backend;
-  return succeed({
-    organizationId,
-    credential,
-    userId: backendUser.value,
-    requestId: call.uuid,
-    traceparent: call.request.headers.get('traceparent') ?? undefined,
+    return whenKnown(directory.findBackendUser(manager), (protectedUser) => {
+      if (!protectedUser.ok && protectedUser.failure.kind === 'unavailable') return protectedUser;
+      const isProtected = protectedUser.ok && protectedUser.value === backendUser.value;
+      return isProtected ? fail({ kind: 'last-manager' }) : removal;
+    });
   });
 }
 

@@ -28,10 +28,11 @@ function reachableFrom(file: string, seen = new Set<string>()): Set<string> {
 const ALLOWED: Record<string, RegExp> = {
   'failure.ts': /^$/,
   'legacy/': /^(failure\.ts|legacy\/)/,
-  'policy/': /^(failure\.ts|breaker\.ts|scope\.ts|legacy\/|policy\/|telemetry\/(log|meter)\.ts|jose|lru-cache)/,
+  'policy/':
+    /^(failure\.ts|maybe-promise\.ts|breaker\.ts|scope\.ts|legacy\/|policy\/|telemetry\/(log|meter)\.ts|jose|lru-cache)/,
   'call.ts': /^(failure\.ts|legacy\/|policy\/|telemetry\/request-log\.ts)/,
-  'admission.ts': /^(call\.ts|failure\.ts|legacy\/|policy\/)/,
-  'pipeline.ts': /^(admission\.ts|call\.ts|failure\.ts|legacy\/|policy\/|backend\/client\.ts)/,
+  'admission.ts': /^(call\.ts|failure\.ts|maybe-promise\.ts|legacy\/|policy\/)/,
+  'pipeline.ts': /^(admission\.ts|call\.ts|failure\.ts|maybe-promise\.ts|legacy\/|policy\/|backend\/client\.ts)/,
 };
 
 describe('imports', () => {

@@ -4,6 +4,7 @@
  */
 import { Breaker, type BreakerState } from '../breaker.ts';
 import { fail, type Result, succeed } from '../failure.ts';
+import { whenKnown } from '../maybe-promise.ts';
 import type { Directory, Organization } from '../policy/organization.ts';
 import type { Scope } from '../scope.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -85,8 +86,7 @@ export function createDirectory(options: CachedDirectoryOptions): CachedDirector
       // Whoever has just been added is found as soon as an organization would be.
       return users.find(legacyUser, scope);
     };
-    const all = allUsers.find('all', scope);
-    return all instanceof Promise ? all.then(findAmong) : findAmong(all);
+    return whenKnown(allUsers.find('all', scope), findAmong);
   };
   return {
     forScope: (scope) => ({

@@ -7,6 +7,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { type Failure, fail, type Result, succeed } from '../failure.ts';
+import type { MaybePromise } from '../maybe-promise.ts';
 import type { Scope } from '../scope.ts';
 import { SingleFlight } from '../single-flight.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -81,7 +82,7 @@ export class ReadThrough<Value> {
   }
 
   /** Fails as `toUnknown` says, or with `unavailable`. Never rejects. A plain Result where nothing has to be waited for. */
-  find(key: string, scope: Scope): Result<Value> | Promise<Result<Value>> {
+  find(key: string, scope: Scope): MaybePromise<Result<Value>> {
     const { ttlMs, meter, name, version, monotonicMs } = this.#options;
     const entry = this.#known.get(key);
     if (entry !== undefined && entry.version === version()) {

@@ -6,6 +6,7 @@
 import { base64url, type CryptoKey, compactVerify, errors } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { fail, type Result, succeed } from '../failure.ts';
+import type { MaybePromise } from '../maybe-promise.ts';
 import { type ClaimRules, decideClaims, decideLifetime, type Grant, refuseToken } from './claims.ts';
 
 /** Whoever a verified token speaks for. */
@@ -17,7 +18,7 @@ export interface Caller {
 }
 
 /** `authorization` is the header's value. A plain Result where nothing has to be waited for. Fails with `token-missing`, `token-invalid`, or `unavailable` (key set). */
-export type Authenticate = (authorization: string | undefined) => Result<Caller> | Promise<Result<Caller>>;
+export type Authenticate = (authorization: string | undefined) => MaybePromise<Result<Caller>>;
 
 /** The keys tokens may be signed with. `Scope` is what an implementation needs of the request, if anything. */
 export interface KeyRing<Scope> {
@@ -25,10 +26,7 @@ export interface KeyRing<Scope> {
    * The keys that may have signed a token with this header, to be tried in turn; none where no key fits. Fails only
    * with `unavailable`. A plain Result where nothing has to be waited for.
    */
-  find(
-    header: TokenHeader,
-    scope: Scope,
-  ): Result<readonly VerificationKey[]> | Promise<Result<readonly VerificationKey[]>>;
+  find(header: TokenHeader, scope: Scope): MaybePromise<Result<readonly VerificationKey[]>>;
   /** Whether `key`, found here before, still counts. May begin a refresh in the background. */
   isCurrent(key: VerificationKey, scope: Scope): boolean;
 }
@@ -38,7 +36,7 @@ export interface VerificationKey {
   /** The JWS algorithms it verifies. They belong to the key, never to the token. */
   readonly algorithms: ReadonlySet<string>;
   /** The key as imported for `alg`, one of `algorithms`. */
-  toCryptoKey(alg: string): CryptoKey | Promise<CryptoKey>;
+  toCryptoKey(alg: string): MaybePromise<CryptoKey>;
 }
 
 /** What is read of the protected header. `jku`, `jwk`, `x5u`, `x5c` and the like have no power here: nobody reads them. */

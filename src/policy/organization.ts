@@ -4,6 +4,7 @@
  */
 import type { Result } from '../failure.ts';
 import type { OrganizationEntity } from '../legacy/organization.ts';
+import type { MaybePromise } from '../maybe-promise.ts';
 
 export interface Organization extends OrganizationEntity {
   /** Legacy ids of the users who manage it. */
@@ -22,7 +23,7 @@ export interface BackendOrganization {
 /** The list of what has moved to the backend. It answers with a plain Result where nothing has to be waited for. */
 export interface Directory {
   /** Fails with `organization-unknown`, or `unavailable` where nothing can be said. */
-  findOrganization(guid: string): Result<Organization> | Promise<Result<Organization>>;
+  findOrganization(guid: string): MaybePromise<Result<Organization>>;
   /** The backend's id (a lower-case UUID) for a legacy user id. Fails with `user-unknown` or `unavailable`. */
-  findBackendUser(legacyUser: string): Result<string> | Promise<Result<string>>;
+  findBackendUser(legacyUser: string): MaybePromise<Result<string>>;
 }

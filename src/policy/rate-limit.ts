@@ -4,6 +4,7 @@
  * `local-limit-store.ts` and `../redis/limiter.ts`, whose script repeats `spend` in Lua.
  */
 import type { RateLimitSubject, Result } from '../failure.ts';
+import type { MaybePromise } from '../maybe-promise.ts';
 
 /** `N/period`: N requests in a burst, and N more each period, one by one. */
 export interface Quota {
@@ -28,9 +29,7 @@ export interface Verdict {
  * has no limit. Fails only with `unavailable` (Redis is gone and RATE_LIMIT_ON_FAILURE is `closed`). A plain Result where
  * nothing has to be waited for.
  */
-export type TakeQuota = (subject: RateLimitSubject, key: string) => Taken | Promise<Taken>;
-
-type Taken = Result<Verdict | undefined>;
+export type TakeQuota = (subject: RateLimitSubject, key: string) => MaybePromise<Result<Verdict | undefined>>;
 
 /** Where the numbers are kept. It counts and nothing else: one step per call, however many call at once. */
 export interface LimitStore {
