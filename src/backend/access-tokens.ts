@@ -15,7 +15,7 @@ import { unavailable } from './unavailable.ts';
 
 /** One token. What is known of it is kept by its identity, and goes when it goes. */
 export interface AccessToken {
-  /** The header's value. */
+  /** The value of the Authorization header: `Bearer ` and the token. */
   readonly authorization: string;
   /** Unique in the process, and no secret. */
   readonly serial: string;

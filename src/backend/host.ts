@@ -39,7 +39,7 @@ export interface BackendRequest {
   readonly method: 'GET' | 'DELETE';
   /** From the base URL on; its parts are encoded. */
   readonly path: string;
-  /** The header's value. */
+  /** The header's value: `Bearer ` and the token. */
   readonly authorization: string;
   readonly maxBytes: number;
 }

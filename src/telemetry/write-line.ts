@@ -9,8 +9,8 @@ import { writeSync } from 'node:fs';
 
 export interface LineWriter {
   /**
-   * Leaves a line (without its end) for the next write, at the latest in FLUSH_INTERVAL_MS. Never throws, and does not wait
-   * for a pipe that is full; where the pipe blocks, everybody does. False where it was dropped: KEPT_MAX_BYTES are kept.
+   * Leaves a line (printable, without its end) for the next write, at the latest in FLUSH_INTERVAL_MS. Never throws, and does
+   * not wait for a pipe that is full; where the pipe blocks, everybody does. False where it was dropped: KEPT_MAX_BYTES are kept.
    */
   bufferLine(line: string): boolean;
   /**
@@ -48,8 +48,8 @@ const FULL_PIPE_PAUSE_MS = 2;
 
 /**
  * What is buffered is written when the process exits, also by an uncaught error; not
- * when a signal ends it that nobody handles. `write` is `fs.writeSync`: it may write a part, and throws EAGAIN on a full
- * pipe that does not block.
+ * when a signal ends it that nobody handles. `write` is `fs.writeSync`: it may write a part, throws EAGAIN on a full pipe
+ * that does not block, and is done with the bytes when it returns.
  */
 export function openLineWriter(fd: number, write: (fd: number, bytes: Uint8Array) => number = writeSync): LineWriter {
   /** What is kept stands from `start` to `end`. Its first line may have begun: it must be ended before anything else. */

@@ -225,6 +225,19 @@ describe.each([
     await capped.close();
   });
 
+  it('and who finds none to repeat a call keeps the answer that came', async () => {
+    const capped = openTestBackend(backend, { concurrency: 1, timeoutMs: 1_500 });
+    const busy: Step = { status: 429, headers: { 'retry-after': '1' }, body: { message: 'm' } };
+    backend.play({ remove: [busy, { fault: 'stall' }] });
+    const first = capped.remove({}, openScope());
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const stalled = capped.remove({}, openScope());
+    expect(await first).toMatchObject({ outcome: 'refused', reason: 'rate-limited', tries: 1 });
+    expect(await stalled).toMatchObject({ outcome: 'unknown', tries: 1 });
+    expect(capped.status().inFlight).toBe(0);
+    await capped.close();
+  });
+
   it('and who is not served by then has sent nothing, and takes no slot along', async () => {
     const capped = openTestBackend(backend, { concurrency: 1, timeoutMs: 200 });
     backend.play({ remove: [{ fault: 'stall' }, REMOVED] });

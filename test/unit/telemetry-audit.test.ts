@@ -163,9 +163,9 @@ describe('the copy in Redis', () => {
   it('has both lines of a removal as they were written, in order', async () => {
     const client = connectTo(server.url);
     const { audit, lines, said, counts, copies } = setUp(() => client);
-    await writeBoth(audit, { ...ENTRY, user: 'a\u009b\u2028b' });
+    await writeBoth(audit, { ...ENTRY, user: 'é→😀a\u009b\u2028b' });
     expect(lines).toHaveLength(2);
-    expect(lines[0]).toContain('"user":"a\\u009b\\u2028b"');
+    expect(lines[0]).toContain('"user":"é→😀a\\u009b\\u2028b"');
     await copies();
     const entries = await server.client().xrange('holdover:audit', '-', '+');
     expect(entries.map(([, fields]) => fields)).toEqual(lines.map((line) => ['line', line]));

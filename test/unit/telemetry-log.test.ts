@@ -49,10 +49,12 @@ describe('a line', () => {
     const misread = '\u007f\u0080\u009b\u009f\u2028\u202e\u2066';
     log.info('a', { text: misread });
     log.info(misread, { text: 'é→😀' });
+    log.info('\u007f');
     expect(lines.join('')).not.toMatch(/[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/);
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([
       { message: 'a', text: misread },
       { message: misread, text: 'é→😀' },
+      { message: '\u007f' },
     ]);
   });
 
