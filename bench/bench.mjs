@@ -36,11 +36,14 @@ const WARM_UPS_MOST = 6;
 /** What each round asks of a contender, by what its figure is called. */
 const SCENARIOS = { 64: { tokens: 64, seconds: 1 } };
 
-/** What every second round asks beside that. */
+/** A whole round, every third, asks everybody, and this beside it of whoever does the job. */
 const FURTHER_SCENARIOS = {
   1: { tokens: 1, seconds: 1 },
   20000: { tokens: 20_000, seconds: 2 },
 };
+
+/** Whose ratios are targets: the rounds between ask only them. */
+const COMPARED = ['floor-proxy', 'hono-floor', 'holdover', 'fastify'];
 
 /** Only for Holdover: what else might make a request dearer. */
 const HOLDOVER_SCENARIOS = {
@@ -53,7 +56,7 @@ const say = (text) => process.stderr.write(`${text}\n`);
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '10' },
+    rounds: { type: 'string', default: '15' },
     only: { type: 'string' },
     scale: { type: 'boolean', default: false },
   },
@@ -92,7 +95,7 @@ async function compare() {
   for (const alg of ['HS256', 'RS256']) rounds.push(...(await compareWith(alg, contenders)));
   const isWorkerWanted = only === undefined || only.includes('workers');
   const workers = isWorkerWanted
-    ? await measureWorkers({ world, toSetup, backend, rounds: Math.ceil(toRounds() / 2), isQuick: options.quick, say })
+    ? await measureWorkers({ world, toSetup, backend, rounds: Math.ceil(toRounds() / 3), isQuick: options.quick, say })
     : [];
   const minutes = ((performance.now() - startedAt) / 60_000).toFixed(1);
   printReport({ machine: describeMachine(), minutes, rounds, workers, skipped, contenders, isQuick: options.quick });
@@ -115,12 +118,12 @@ async function compareWith(alg, contenders) {
   const figures = [];
   for (let round = 0; round < toRounds(); round += 1) {
     say(`${alg}: round ${round + 1} of ${toRounds()}`);
-    const further = round % 2 === 0 ? { ...FURTHER_SCENARIOS, ...HOLDOVER_SCENARIOS } : {};
-    for (const [scenario, load] of Object.entries({ ...SCENARIOS, ...further })) {
-      // Whoever comes first in one round comes later in the next.
-      for (const contender of [...running.slice(round % running.length), ...running.slice(0, round % running.length)]) {
-        if (scenario !== '64' && contender.isFloor) continue;
-        if (scenario in HOLDOVER_SCENARIOS && contender.name !== 'holdover') continue;
+    const isWhole = round % 3 === 0;
+    const asked = running.filter(({ name }) => isWhole || COMPARED.includes(name));
+    // Whoever comes first in one round comes later in the next.
+    const first = round % asked.length;
+    for (const contender of [...asked.slice(first), ...asked.slice(0, first)]) {
+      for (const [scenario, load] of Object.entries(toScenarios(contender, isWhole))) {
         const seconds = options.quick ? 1 : load.seconds;
         const figure = await measure(contender, world, { alg, ...load, seconds });
         figures.push({ alg, round, scenario, name: contender.name, ...figure });
@@ -129,6 +132,12 @@ async function compareWith(alg, contenders) {
   }
   for (const contender of running) await contender.stop();
   return figures;
+}
+
+/** One after the other, so that what is compared within a contender is a second apart. */
+function toScenarios({ name, isFloor }, isWhole) {
+  if (!isWhole || isFloor) return SCENARIOS;
+  return { ...SCENARIOS, ...(name === 'holdover' && HOLDOVER_SCENARIOS), ...FURTHER_SCENARIOS };
 }
 
 async function verifyOne(contender, alg) {
